@@ -1,0 +1,37 @@
+# The commands that people type.  The build itself is pgxs.mk.
+#
+#   make              build the library, the install script and the client
+#   make install      install them into the server that pg_config names
+#   make demo         the flights example on a private temporary server
+#   make check        all tests; PART=static|regress|isolation|pgtap|tap, TEST=name for one
+#   make bench        the table of ratios
+#   make format       clang-format over src/
+#   make clean
+
+PG_CONFIG ?= pg_config
+PGXS_MAKE = $(MAKE) -f pgxs.mk PG_CONFIG=$(PG_CONFIG)
+
+.PHONY: all build install demo check bench format clean
+
+all: build
+
+build:
+	+@$(PGXS_MAKE) all
+
+install:
+	+@$(PGXS_MAKE) install
+
+demo:
+	@examples/flights/demo.sh
+
+check:
+	@PG_CONFIG=$(PG_CONFIG) PART='$(PART)' TEST='$(TEST)' test/run.sh
+
+bench:
+	@test/bench/bench.sh
+
+format:
+	find src -name '*.[ch]' | xargs clang-format -i
+
+clean:
+	+@$(PGXS_MAKE) clean

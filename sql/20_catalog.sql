@@ -1,0 +1,55 @@
+/*
+ * Catalog.  derive_state.view is written by the functions of schema derive, in
+ * their callers' transactions; derive_state.progress and derive_state.frontier
+ * by the applier alone.  So neither side ever waits for a row of the other.
+ */
+
+CREATE SEQUENCE derive_state.view_id AS bigint;
+
+CREATE TABLE derive_state.view
+(
+	view        regclass    NOT NULL PRIMARY KEY,
+	id          bigint      NOT NULL UNIQUE DEFAULT pg_catalog.nextval('derive_state.view_id'),
+	definition  regclass    NOT NULL,
+	state_table regclass,
+	key         int2[],
+	rule        text        NOT NULL,
+	paused      boolean     NOT NULL DEFAULT false,
+	refreshes   bigint      NOT NULL DEFAULT 0,
+	created_at  timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE derive_state.view IS 'one row per derived view; ids rise with creation, so their order is topological';
+COMMENT ON COLUMN derive_state.view.definition IS 'ordinary view that holds the query, so that PostgreSQL guards it';
+COMMENT ON COLUMN derive_state.view.state_table IS 'state of the aggregate stage, if there is one';
+COMMENT ON COLUMN derive_state.view.key IS 'column numbers of the view that identify a row; NULL: none';
+COMMENT ON COLUMN derive_state.view.rule IS 'how it is maintained: algebra, affected keys or recompute';
+COMMENT ON COLUMN derive_state.view.refreshes IS 'number of refreshes that were asked for';
+
+CREATE TABLE derive_state.progress
+(
+	id           bigint NOT NULL PRIMARY KEY,
+	state        text   NOT NULL CHECK (state IN ('building', 'live', 'stale', 'failed')),
+	reason       text   NOT NULL DEFAULT '',
+	frontier     pg_snapshot,
+	frontier_lsn pg_lsn,
+	refreshes    bigint NOT NULL DEFAULT 0
+);
+COMMENT ON TABLE derive_state.progress IS 'what the applier knows of each view';
+COMMENT ON COLUMN derive_state.progress.frontier IS 'the view''s own frontier while it differs from the pipeline''s';
+COMMENT ON COLUMN derive_state.progress.refreshes IS 'number of refreshes that were carried out';
+
+CREATE TABLE derive_state.frontier
+(
+	frontier          pg_snapshot NOT NULL,
+	applied_lsn       pg_lsn      NOT NULL,
+	restart_lsn       pg_lsn      NOT NULL,
+	system_identifier bigint      NOT NULL
+) WITH (fillfactor = 10, autovacuum_vacuum_threshold = 1000000);
+COMMENT ON TABLE derive_state.frontier IS 'one row: which source transactions the live views contain';
+COMMENT ON COLUMN derive_state.frontier.restart_lsn IS 'decoding starts here after a restart';
+
+REVOKE ALL ON SEQUENCE derive_state.view_id FROM PUBLIC;
+REVOKE ALL ON TABLE derive_state.view, derive_state.progress, derive_state.frontier FROM PUBLIC;
+
+SELECT pg_catalog.pg_extension_config_dump('derive_state.view_id', '');
+SELECT pg_catalog.pg_extension_config_dump('derive_state.view', '');

@@ -1,0 +1,52 @@
+/* Status: what a person wants to know, as relations. */
+
+CREATE VIEW derive.pipelines AS
+SELECT pg_catalog.current_database() AS pipeline,
+       p.slot_name,
+       p.state,
+       COALESCE((SELECT pg_catalog.format('waiting for transaction %s to end before the slot can be created',
+                                          l.transactionid)
+                 FROM pg_catalog.pg_locks l
+                 WHERE l.pid OPERATOR(pg_catalog.=) p.decoder_pid
+                   AND l.locktype OPERATOR(pg_catalog.=) 'transactionid'
+                   AND NOT l.granted
+                 LIMIT 1), p.reason) AS reason,
+       p.decoder_pid,
+       p.applier_pid,
+       p.received_lsn,
+       p.applied_lsn,
+       p.confirmed_lsn,
+       p.lag,
+       pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), s.restart_lsn)::bigint AS retained_wal,
+       p.transactions,
+       p.changes,
+       p.ticks,
+       p.queue_bytes,
+       p.commits
+FROM derive_state.pipeline_status() p
+     LEFT JOIN pg_catalog.pg_replication_slots s ON s.slot_name OPERATOR(pg_catalog.=) p.slot_name;
+COMMENT ON VIEW derive.pipelines IS 'the pipeline of this database: its workers, positions and counters';
+
+CREATE VIEW derive.views AS
+SELECT v.view,
+       pg_catalog.btrim(pg_catalog.pg_get_viewdef(v.definition), ' ;') AS query,
+       CASE WHEN v.paused THEN 'paused' ELSE COALESCE(g.state, 'building') END AS state,
+       CASE WHEN v.paused THEN '' ELSE COALESCE(g.reason, '') END AS reason,
+       v.rule,
+       COALESCE(g.frontier_lsn, p.applied_lsn) AS applied_lsn,
+       GREATEST(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(),
+                COALESCE(g.frontier_lsn, p.applied_lsn)), 0)::bigint AS lag_bytes,
+       p.lag,
+       s.rows_changed,
+       s.ticks,
+       s.last_tick_at,
+       s.last_tick_time,
+       v.created_at
+FROM derive_state.view v
+     LEFT JOIN derive_state.progress g ON g.id OPERATOR(pg_catalog.=) v.id
+     LEFT JOIN derive_state.pipeline_status() p ON true
+     CROSS JOIN LATERAL derive_state.view_statistics(v.view) s;
+COMMENT ON VIEW derive.views IS 'the derived views of this database, their state and how far they are';
+
+REVOKE ALL ON TABLE derive.pipelines, derive.views FROM PUBLIC;
+GRANT SELECT ON TABLE derive.pipelines, derive.views TO PUBLIC;

@@ -1,0 +1,23 @@
+/*-------------------------------------------------------------------------
+ *
+ * view_functions.h
+ *	  What the SQL functions about views share, see view_functions.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DERIVE_API_VIEW_FUNCTIONS_H
+#define DERIVE_API_VIEW_FUNCTIONS_H
+
+#include "catalog/view_catalog.h"
+#include "plan/plan.h"
+#include "shared/pipeline.h"
+
+extern void derive_api_check_server(void);
+extern Pipeline *derive_api_pipeline(void);
+extern CatalogView *derive_api_owned_view(Oid view);
+extern CatalogView *derive_api_readable_view(Oid view);
+
+/* create_view.c */
+extern ViewPlan *derive_api_plan_query(char *text, Query **query);
+
+#endif							/* DERIVE_API_VIEW_FUNCTIONS_H */

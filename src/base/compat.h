@@ -1,0 +1,184 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  All differences between the supported versions of PostgreSQL, 15 to 18.
+ *
+ * Each entry names the upstream commit by its subject.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DERIVE_BASE_COMPAT_H
+#define DERIVE_BASE_COMPAT_H
+
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
+#error "pg_derive supports PostgreSQL 15 to 18"
+#endif
+
+/* plan */
+
+#include "nodes/parsenodes.h"
+#include "optimizer/optimizer.h"
+
+#if PG_VERSION_NUM >= 160000
+/* "Make Vars be outer-join-aware." */
+#define derive_flatten_join_vars(query, node) flatten_join_alias_vars(NULL, query, node)
+#else
+#define derive_flatten_join_vars(query, node) flatten_join_alias_vars(query, node)
+#endif
+
+#if PG_VERSION_NUM >= 180000
+/* "Introduce an RTE for the grouping step" */
+#define derive_flatten_group_vars(query, node) \
+	((query)->hasGroupRTE ? flatten_group_exprs(NULL, query, node) : (node))
+#else
+#define derive_flatten_group_vars(query, node) (node)
+#endif
+
+#if PG_VERSION_NUM >= 170000
+/* "Support +/- infinity in the interval data type." */
+#define DERIVE_INTERVAL_HAS_INFINITY true
+#else
+#define DERIVE_INTERVAL_HAS_INFINITY false
+#endif
+
+#if PG_VERSION_NUM < 180000
+/* "Virtual generated columns" */
+#define ATTRIBUTE_GENERATED_VIRTUAL 'v'
+#endif
+
+/* ---------- capture ---------- */
+
+/* 16: "New header varatt.h split off from postgres.h" */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* 18: "Introduce CompactAttribute array in TupleDesc": it must follow each attribute. */
+#if PG_VERSION_NUM >= 180000
+#define derive_compat_attribute_changed(desc, i) populate_compact_attribute((desc), (i))
+#else
+#define derive_compat_attribute_changed(desc, i) (TupleDescAttr((desc), (i))->attcacheoff = -1)
+#endif
+
+/* 18: "Add ExecCopySlotMinimalTupleExtra()." */
+#if PG_VERSION_NUM >= 180000
+#define derive_compat_form_minimal_tuple(desc, values, isnull) \
+	heap_form_minimal_tuple((desc), (values), (isnull), 0)
+#else
+#define derive_compat_form_minimal_tuple(desc, values, isnull) \
+	heap_form_minimal_tuple((desc), (values), (isnull))
+#endif
+
+/* 17: "Remove ReorderBufferTupleBuf structure": changes hold plain heap tuples. */
+#if PG_VERSION_NUM >= 170000
+#define derive_compat_change_tuple(change_tuple) (change_tuple)
+#else
+#define derive_compat_change_tuple(change_tuple) \
+	((change_tuple) ? &(change_tuple)->tuple : NULL)
+#endif
+
+/* 17: "Add a failover option to subscriptions", "Add a slot synchronization function". */
+#if PG_VERSION_NUM >= 170000
+#define derive_compat_slot_create(name, persistency) \
+	ReplicationSlotCreate((name), true, (persistency), false, false, false)
+#else
+#define derive_compat_slot_create(name, persistency) \
+	ReplicationSlotCreate((name), true, (persistency), false)
+#endif
+
+/* 18: "Raise an error while trying to acquire an invalid slot." */
+#if PG_VERSION_NUM >= 180000
+#define derive_compat_slot_acquire(name) ReplicationSlotAcquire((name), false, false)
+#else
+#define derive_compat_slot_acquire(name) ReplicationSlotAcquire((name), false)
+#endif
+
+/* 16: "Add info in WAL records in preparation for logical slot conflict handling". */
+#if PG_VERSION_NUM >= 160000
+#define derive_compat_slot_is_lost(slot) ((slot)->data.invalidated != RS_INVAL_NONE)
+#else
+#define derive_compat_slot_is_lost(slot) \
+	(!XLogRecPtrIsInvalid((slot)->data.invalidated_at) && \
+	 XLogRecPtrIsInvalid((slot)->data.restart_lsn))
+#endif
+
+/* ---- maintain ---- */
+
+#if PG_VERSION_NUM >= 180000
+/* "Add a size_t extra to MinimalTuple functions": "Remove HashAgg's additionalsize" (18) */
+#define derive_form_minimal_tuple(desc, values, nulls) \
+	heap_form_minimal_tuple((desc), (values), (nulls), 0)
+/* "Show index search count in EXPLAIN ANALYZE" (18) */
+#define derive_index_beginscan(rel, index, snapshot, nkeys) \
+	index_beginscan((rel), (index), (snapshot), NULL, (nkeys), 0)
+#else
+#define derive_form_minimal_tuple(desc, values, nulls) \
+	heap_form_minimal_tuple((desc), (values), (nulls))
+#define derive_index_beginscan(rel, index, snapshot, nkeys) \
+	index_beginscan((rel), (index), (snapshot), (nkeys), 0)
+#endif
+
+#if PG_VERSION_NUM >= 160000
+/* "Ignore BRIN indexes when checking for HOT updates" (16) */
+#define DeriveIndexesToUpdate TU_UpdateIndexes
+#define derive_update_wants_indexes(u) ((u) != TU_None)
+#define derive_insert_index_tuples(rri, slot, estate, update, u) \
+	ExecInsertIndexTuples((rri), (slot), (estate), (update), false, NULL, NIL, \
+						  (update) && (u) == TU_Summarizing)
+/* "Fix EvalPlanQual with inherited UPDATE ...": sixth argument (16) */
+#define derive_epq_init(epq, estate) EvalPlanQualInit((epq), (estate), NULL, NIL, -1, NIL)
+#else
+#define DeriveIndexesToUpdate bool
+#define derive_update_wants_indexes(u) (u)
+#define derive_insert_index_tuples(rri, slot, estate, update, u) \
+	ExecInsertIndexTuples((rri), (slot), (estate), (update), false, NULL, NIL)
+#define derive_epq_init(epq, estate) EvalPlanQualInit((epq), (estate), NULL, NIL, -1)
+#endif
+
+#if PG_VERSION_NUM >= 180000
+/* "Allow bms of unpruned relids in ExecInitRangeTable": "Don't lock partitions pruned by initial pruning" (18) */
+#define derive_init_range_table(estate, rte) \
+	do { \
+		List	   *perms = NIL; \
+		addRTEPermissionInfo(&perms, (rte)); \
+		ExecInitRangeTable((estate), list_make1(rte), perms, bms_make_singleton(1)); \
+	} while (0)
+#elif PG_VERSION_NUM >= 160000
+/* "Rework query relation permission checking" (16) */
+#define derive_init_range_table(estate, rte) \
+	do { \
+		List	   *perms = NIL; \
+		addRTEPermissionInfo(&perms, (rte)); \
+		ExecInitRangeTable((estate), list_make1(rte), perms); \
+	} while (0)
+#else
+#define derive_init_range_table(estate, rte) ExecInitRangeTable((estate), list_make1(rte))
+#endif
+
+/* ---------- api ---------- */
+
+#include "executor/executor.h"
+#include "nodes/parsenodes.h"
+
+#if PG_VERSION_NUM >= 160000
+/* 16: "Remove more redundant ownership checks" made them one function */
+#include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
+#include "utils/acl.h"
+#define pg_class_ownercheck(relid, role) object_ownercheck(RelationRelationId, relid, role)
+#define pg_database_ownercheck(dboid, role) object_ownercheck(DatabaseRelationId, dboid, role)
+#endif
+
+/* Throws unless the current user may read what a query reads. */
+static inline void
+derive_check_query_permissions(Query *query)
+{
+#if PG_VERSION_NUM >= 160000
+	/* 16: "Rework query relation permission checking" */
+	ExecCheckPermissions(query->rtable, query->rteperminfos, true);
+#else
+	ExecCheckRTPerms(query->rtable, true);
+#endif
+}
+
+#endif							/* DERIVE_BASE_COMPAT_H */

@@ -1,0 +1,258 @@
+/*-------------------------------------------------------------------------
+ *
+ * partition_watch.c
+ *	  Partitions that come and go with rows in them.
+ *
+ * ATTACH PARTITION, DETACH PARTITION and DROP TABLE of a partition change the rows
+ * of the partitioned table above without logging one of them.  For every
+ * partitioned source the decoder keeps the list of relations below; at the commit
+ * of a transaction that invalidated one of these, the list is read again under
+ * the transaction's historic snapshot and compared.  Lists are read first at the
+ * end of the first transaction that is decoded: its snapshot shows what everybody
+ * who committed before sees.
+ *
+ * A partition that the transaction itself has created, and whose rows, if any,
+ * were logged as rows of the partitioned table, is no reason to recompute: this is
+ * the CREATE TABLE … PARTITION OF of every day.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "capture/partition_watch.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+/* The relations below one partitioned source. */
+typedef struct WatchedTree
+{
+	Oid			relid;			/* hash key */
+	MapSource  *source;
+	bool		known;			/* members have been read */
+	List	   *members;		/* oids, sorted; in the watch's context */
+} WatchedTree;
+
+struct PartitionWatch
+{
+	MemoryContext parent;
+	MemoryContext context;
+	bool		complete;		/* all partitioned sources are in trees */
+	HTAB	   *trees;			/* of WatchedTree */
+};
+
+/* Makes a watch that knows nothing yet. */
+PartitionWatch *
+derive_watch_create(MemoryContext parent)
+{
+	PartitionWatch *watch = MemoryContextAllocZero(parent, sizeof(PartitionWatch));
+
+	watch->parent = parent;
+	derive_watch_reset(watch);
+	return watch;
+}
+
+void
+derive_watch_reset(PartitionWatch *watch)
+{
+	HASHCTL		ctl = {0};
+
+	if (watch->context)
+		MemoryContextDelete(watch->context);
+	watch->complete = false;
+	watch->context = AllocSetContextCreate(watch->parent, "pg_derive partition watch",
+										   ALLOCSET_SMALL_SIZES);
+	ctl.keysize = sizeof(Oid);
+	ctl.entrysize = sizeof(WatchedTree);
+	ctl.hcxt = watch->context;
+	watch->trees = hash_create("pg_derive partitioned sources", 16, &ctl,
+							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/* Appends the partitions of parent and, after them, theirs. */
+static List *
+read_members(Relation inherits, Oid parent, List *members)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *children = NIL;
+	ListCell   *lc;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhparent, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(parent));
+	scan = systable_beginscan(inherits, InheritsParentIndexId, true, NULL, 1, &key);
+	while ((tuple = systable_getnext(scan)) != NULL)
+	{
+		Form_pg_inherits form = (Form_pg_inherits) GETSTRUCT(tuple);
+
+		if (!form->inhdetachpending)
+			children = lappend_oid(children, form->inhrelid);
+	}
+	systable_endscan(scan);
+
+	members = list_concat(members, children);
+	foreach(lc, children)
+		members = read_members(inherits, lfirst_oid(lc), members);
+	return members;
+}
+
+/* Returns the sorted oids of everything below a partitioned table. */
+static List *
+read_tree(Oid source)
+{
+	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
+	List	   *members = read_members(inherits, source, NIL);
+
+	table_close(inherits, AccessShareLock);
+	list_sort(members, list_oid_cmp);
+	return members;
+}
+
+/* Returns true if a transaction, or a subtransaction of it, has this xid. */
+static bool
+is_of_transaction(ReorderBufferTXN *txn, TransactionId xid)
+{
+	dlist_iter	iter;
+
+	if (TransactionIdEquals(xid, txn->xid))
+		return true;
+	dlist_foreach(iter, &txn->subtxns)
+		if (TransactionIdEquals(xid, dlist_container(ReorderBufferTXN, node, iter.cur)->xid))
+			return true;
+	return false;
+}
+
+/*
+ * Returns true if the transaction has created a relation.  Its attribute "tableoid"
+ * is written when the relation is made and never again.
+ */
+static bool
+was_created_by(ReorderBufferTXN *txn, Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
+										Int16GetDatum(TableOidAttributeNumber));
+	bool		created;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	created = is_of_transaction(txn, HeapTupleHeaderGetXmin(tuple->t_data));
+	ReleaseSysCache(tuple);
+	return created;
+}
+
+/* Returns true if a new member brings rows that were not logged as the source's. */
+static bool
+brings_rows(RelationMap *map, ReorderBufferTXN *txn, MapSource *source, Oid member)
+{
+	if (derive_map_had_unfed_rows(map, member, source))
+		return true;
+	return !was_created_by(txn, member);
+}
+
+/* Returns true if going from one list of members to another changed the source's rows. */
+static bool
+rows_changed(RelationMap *map, ReorderBufferTXN *txn, MapSource *source, List *from, List *to)
+{
+	ListCell   *lc;
+
+	if (list_difference_oid(from, to) != NIL)
+		return true;
+	foreach(lc, list_difference_oid(to, from))
+		if (brings_rows(map, txn, source, lfirst_oid(lc)))
+			return true;
+	return false;
+}
+
+/* Returns true if the source or something below it was invalidated. */
+static bool
+was_touched(RelationMap *map, Oid source, List *members)
+{
+	ListCell   *lc;
+
+	if (derive_map_was_invalidated(map, source))
+		return true;
+	foreach(lc, members)
+		if (derive_map_was_invalidated(map, lfirst_oid(lc)))
+			return true;
+	return false;
+}
+
+/* Checks one tree; returns true if its source's rows have changed. */
+static bool
+check_tree(PartitionWatch *watch, RelationMap *map, ReorderBufferTXN *txn, WatchedTree *tree)
+{
+	List	   *members;
+	bool		changed;
+	MemoryContext old;
+
+	if (tree->known && !was_touched(map, tree->relid, tree->members))
+		return false;
+	members = read_tree(tree->relid);
+	if (tree->known)
+		changed = rows_changed(map, txn, tree->source, tree->members, members);
+	else
+		changed = was_touched(map, tree->relid, members);
+
+	old = MemoryContextSwitchTo(watch->context);
+	list_free(tree->members);
+	tree->members = list_copy(members);
+	tree->known = true;
+	MemoryContextSwitchTo(old);
+	return changed;
+}
+
+/* Finds out which sources are partitioned; one that is not there yet is asked for again. */
+static void
+classify(PartitionWatch *watch, RelationMap *map)
+{
+	ListCell   *lc;
+
+	watch->complete = true;
+	foreach(lc, derive_map_sources(map))
+	{
+		MapSource  *source = lfirst(lc);
+		char		relkind = get_rel_relkind(source->source);
+		WatchedTree *tree;
+		bool		found;
+
+		if (relkind == '\0')
+			watch->complete = false;
+		if (relkind != RELKIND_PARTITIONED_TABLE)
+			continue;
+		tree = hash_search(watch->trees, &source->source, HASH_ENTER, &found);
+		if (found)
+			continue;
+		tree->source = source;
+		tree->known = false;
+		tree->members = NIL;
+	}
+}
+
+List *
+derive_watch_commit(PartitionWatch *watch, RelationMap *map, ReorderBufferTXN *txn)
+{
+	List	   *changed = NIL;
+	HASH_SEQ_STATUS scan;
+	WatchedTree *tree;
+
+	if (watch->complete && !derive_map_any_invalidated(map))
+		return NIL;
+	if (!watch->complete)
+		classify(watch, map);
+	hash_seq_init(&scan, watch->trees);
+	while ((tree = hash_seq_search(&scan)) != NULL)
+		if (check_tree(watch, map, txn, tree))
+			changed = lappend(changed, tree->source);
+	return changed;
+}

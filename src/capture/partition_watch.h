@@ -1,0 +1,26 @@
+/*-------------------------------------------------------------------------
+ *
+ * partition_watch.h
+ *	  Partitions that come and go with rows in them, see partition_watch.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DERIVE_CAPTURE_PARTITION_WATCH_H
+#define DERIVE_CAPTURE_PARTITION_WATCH_H
+
+#include "capture/relation_map.h"
+#include "replication/reorderbuffer.h"
+
+typedef struct PartitionWatch PartitionWatch;
+
+extern PartitionWatch *derive_watch_create(MemoryContext parent);
+extern void derive_watch_reset(PartitionWatch *watch);	/* with each new interest */
+
+/*
+ * At the commit of a transaction, under its historic snapshot: returns the sources
+ * (MapSource) whose set of rows has changed by attaching, detaching or dropping
+ * partitions.  The list is made in CurrentMemoryContext.
+ */
+extern List *derive_watch_commit(PartitionWatch *watch, RelationMap *map, ReorderBufferTXN *txn);
+
+#endif							/* DERIVE_CAPTURE_PARTITION_WATCH_H */

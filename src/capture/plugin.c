@@ -1,0 +1,438 @@
+/*-------------------------------------------------------------------------
+ *
+ * plugin.c
+ *	  The output plugin: decoded changes become records of the change stream.
+ *
+ * Runs in the decoder, called by the reorder buffer once per transaction, at its
+ * commit, under its historic snapshot.  BEGIN is sent with the first record of
+ * interest, so other transactions leave no trace.
+ *
+ * A row travels as the source's wanted columns only.  Where they come from:
+ *  - the new row of an insert or update: the new tuple.  A TOAST value that was
+ *    written with it arrives as an indirect pointer and is fetched.  A pointer to a
+ *    value on disk means "unchanged by this update": the old tuple has it;
+ *  - the old row of an update or delete: the old tuple.  With REPLICA IDENTITY FULL
+ *    it is complete and flattened.  Otherwise it holds the identity's columns, and an
+ *    update that left these alone has none: then an update is of no interest if all
+ *    wanted columns belong to the identity.
+ * Whatever cannot be had makes a LOST record, once per source and transaction, and
+ * the rest of that transaction's changes of that source is left out.
+ *
+ * An update that changes no wanted column is dropped.  Rows of a table rewrite
+ * (ALTER TABLE) are asked for only to notice the rewrite: it is a LOST, since
+ * nothing says how the old rows became the new ones.
+ *
+ * Memory: a context that is reset after each change.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "capture/plugin.h"
+
+#include "access/detoast.h"
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "base/compat.h"
+#include "base/step.h"
+#include "replication/logical.h"
+#include "replication/output_plugin.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#define MESSAGE_PREFIX "pg_derive"
+
+/* Old and new row of one change must fit into one message of the queue. */
+#define MAX_ROWS_SIZE (MaxAllocSize / 2)
+
+extern PGDLLEXPORT void _PG_output_plugin_init(OutputPluginCallbacks *cb);
+
+/* Where this process's changes go; NULL outside our own decoder. */
+static DecoderQueue *queue = NULL;
+static RelationMap *map = NULL;
+static PartitionWatch *watch = NULL;
+
+static MemoryContext change_context = NULL;
+static bool begun = false;		/* BEGIN of this transaction has been sent */
+
+/* One decoded change of one relation. */
+typedef struct RowChange
+{
+	MapEntry   *entry;
+	HeapTuple	old_tuple;		/* NULL: none was logged */
+	HeapTuple	new_tuple;
+	bool		has_old;		/* update or delete */
+	bool		has_new;		/* insert or update */
+} RowChange;
+
+void
+derive_plugin_use(DecoderQueue *to, RelationMap *relations, PartitionWatch *partitions)
+{
+	queue = to;
+	map = relations;
+	watch = partitions;
+}
+
+/* ---------- callbacks that frame a transaction ---------- */
+
+/* Refuses everyone but our own decoder, and asks for rewrites. */
+static void
+plugin_startup(LogicalDecodingContext *ctx, OutputPluginOptions *options, bool is_init)
+{
+	if (queue == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("output plugin \"%s\" serves only the pipelines of pg_derive",
+						DERIVE_PLUGIN_NAME),
+				 errhint("Create the slot with another output plugin.")));
+	options->output_type = OUTPUT_PLUGIN_BINARY_OUTPUT;
+	options->receive_rewrites = true;
+	change_context = AllocSetContextCreate(ctx->context, "pg_derive change",
+										   ALLOCSET_DEFAULT_SIZES);
+}
+
+/* Starts a transaction, without telling anybody yet. */
+static void
+plugin_begin(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
+{
+	begun = false;
+	derive_map_begin(map);
+}
+
+/* Sends BEGIN if this transaction's has not been sent. */
+static void
+send_begin(ReorderBufferTXN *txn)
+{
+	if (begun)
+		return;
+	derive_wire_put_begin(&queue->buffer, txn->xid, txn->final_lsn, txn->end_lsn,
+						  txn->xact_time.commit_time);
+	begun = true;
+}
+
+/* Sends LOST for a source, unless it has been sent in this transaction. */
+static void
+send_lost(ReorderBufferTXN *txn, MapSource *source, const char *reason)
+{
+	if (source->lost_in == derive_map_transaction(map))
+		return;
+	source->lost_in = derive_map_transaction(map);
+	send_begin(txn);
+	derive_wire_put_lost(&queue->buffer, source->source, reason);
+}
+
+/* Ends a transaction: partitions that came or went, then COMMIT. */
+static void
+plugin_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr commit_lsn)
+{
+	MemoryContext old = MemoryContextSwitchTo(change_context);
+	ListCell   *lc;
+
+	foreach(lc, derive_watch_commit(watch, map, txn))
+		send_lost(txn, lfirst(lc), "a partition was attached, detached or dropped");
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(change_context);
+	if (!begun)
+		return;
+
+	DERIVE_STEP("decoder-commit");
+	derive_wire_put_commit(&queue->buffer, txn->xid, commit_lsn, txn->end_lsn,
+						   txn->xact_time.commit_time);
+	derive_queue_flush(queue);
+	begun = false;
+}
+
+/* ---------- rows ---------- */
+
+/* Deforms a tuple up to the last attribute of interest. */
+static void
+deform(MapEntry *entry, HeapTuple tuple, Datum *values, bool *isnull)
+{
+	heap_deform_tuple(tuple, entry->desc, values, isnull);
+}
+
+/*
+ * Makes an attribute of the new tuple independent of its table's TOAST relation.
+ * Returns false if the value is not at hand.
+ */
+static bool
+flatten_new(RowChange *change, int i)
+{
+	MapEntry   *entry = change->entry;
+	struct varlena *value;
+
+	if (entry->new_isnull[i] || TupleDescAttr(entry->desc, i)->attlen != -1)
+		return true;
+	value = (struct varlena *) DatumGetPointer(entry->new_values[i]);
+	if (!VARATT_IS_EXTERNAL(value))
+		return true;
+	if (!VARATT_IS_EXTERNAL_ONDISK(value))
+	{
+		entry->new_values[i] = PointerGetDatum(detoast_external_attr(value));
+		return true;
+	}
+	/* unchanged; a key-only old tuple has NULL for what it does not hold */
+	if (change->old_tuple == NULL || entry->old_isnull[i])
+		return false;
+	entry->new_values[i] = entry->old_values[i];
+	return true;
+}
+
+/* Flattens the attributes of the new tuple that a feed wants; false: one is missing. */
+static bool
+flatten_feed(RowChange *change, const MapFeed *feed)
+{
+	if (!HeapTupleHasExternal(change->new_tuple))
+		return true;
+	for (int i = 0; i < feed->layout->layout.ncolumns; i++)
+		if (!flatten_new(change, feed->attnums[i] - 1))
+			return false;
+	return true;
+}
+
+/* Returns true if an update leaves all columns that a feed wants as they were. */
+static bool
+is_unchanged(const MapEntry *entry, const MapFeed *feed)
+{
+	for (int i = 0; i < feed->layout->layout.ncolumns; i++)
+	{
+		int			at = feed->attnums[i] - 1;
+		Form_pg_attribute att = TupleDescAttr(entry->desc, at);
+
+		if (entry->old_isnull[at] != entry->new_isnull[at])
+			return false;
+		if (entry->old_isnull[at] || entry->old_values[at] == entry->new_values[at])
+			continue;
+		if (!datum_image_eq(entry->old_values[at], entry->new_values[at], att->attbyval,
+							att->attlen))
+			return false;
+	}
+	return true;
+}
+
+/* Forms the row that a feed's source gets of these values. */
+static MinimalTuple
+form_row(const MapFeed *feed, int sign, const Datum *values, const bool *isnull)
+{
+	int			ncolumns = feed->layout->layout.ncolumns;
+	Datum	   *row_values = palloc(sizeof(Datum) * (ncolumns + 1));
+	bool	   *row_isnull = palloc(ncolumns + 1);
+
+	row_values[0] = Int32GetDatum(sign);
+	row_isnull[0] = false;
+	for (int i = 0; i < ncolumns; i++)
+	{
+		row_values[i + 1] = values[feed->attnums[i] - 1];
+		row_isnull[i + 1] = isnull[feed->attnums[i] - 1];
+	}
+	return derive_compat_form_minimal_tuple(feed->layout->layout.desc, row_values, row_isnull);
+}
+
+/* Returns the bytes that a feed's columns of one row take. */
+static Size
+row_size(const MapEntry *entry, const MapFeed *feed, const Datum *values, const bool *isnull)
+{
+	Size		size = 0;
+
+	for (int i = 0; i < feed->layout->layout.ncolumns; i++)
+	{
+		int			at = feed->attnums[i] - 1;
+
+		if (!isnull[at] && TupleDescAttr(entry->desc, at)->attlen == -1)
+			size += VARSIZE_ANY(DatumGetPointer(values[at]));
+	}
+	return size;
+}
+
+/* Returns true if the rows of a feed are too large for a message; cheap for ordinary ones. */
+static bool
+is_too_large(const RowChange *change, const MapFeed *feed)
+{
+	const MapEntry *entry = change->entry;
+	Size		size = 0;
+
+	if ((change->old_tuple == NULL || change->old_tuple->t_len < MAX_ROWS_SIZE / 4) &&
+		(change->new_tuple == NULL || !HeapTupleHasExternal(change->new_tuple)))
+		return false;
+	if (change->has_old)
+		size += row_size(entry, feed, entry->old_values, entry->old_isnull);
+	if (change->has_new)
+		size += row_size(entry, feed, entry->new_values, entry->new_isnull);
+	return size > MAX_ROWS_SIZE;
+}
+
+/* Returns why a feed cannot get this change, or NULL. */
+static const char *
+why_lost(RowChange *change, const MapFeed *feed)
+{
+	if (feed->broken)
+		return feed->broken;
+	if (change->has_new && change->new_tuple == NULL)
+		return "a new row was not logged";
+	if (change->has_old && !change->entry->identity_full && !feed->covered)
+		return "its replica identity does not hold all columns that a view reads";
+	if (change->has_old && change->old_tuple == NULL && feed->layout->layout.ncolumns > 0)
+		return "an old row was not logged";
+	if (change->has_new && !flatten_feed(change, feed))
+		return "an out-of-line value was not logged";
+	if (is_too_large(change, feed))
+		return "a row is too large";
+	return NULL;
+}
+
+/* Returns true if a feed need not hear of this change. */
+static bool
+is_irrelevant(const RowChange *change, const MapFeed *feed)
+{
+	if (feed->source->lost_in == derive_map_transaction(map))
+		return true;
+	/* the identity, with all that is wanted, was left alone */
+	return change->has_old && change->has_new && change->old_tuple == NULL &&
+		feed->covered && !feed->broken;
+}
+
+/* Sends one change to one source. */
+static void
+send_change(ReorderBufferTXN *txn, RowChange *change, MapFeed *feed)
+{
+	MapEntry   *entry = change->entry;
+	MinimalTuple old_row = NULL;
+	MinimalTuple new_row = NULL;
+	const char *lost;
+
+	if (is_irrelevant(change, feed))
+		return;
+	lost = why_lost(change, feed);
+	if (lost)
+	{
+		send_lost(txn, feed->source, lost);
+		return;
+	}
+	if (change->has_old && change->has_new && is_unchanged(entry, feed))
+		return;
+	if (change->has_old)
+		old_row = form_row(feed, -1, entry->old_values, entry->old_isnull);
+	if (change->has_new)
+		new_row = form_row(feed, 1, entry->new_values, entry->new_isnull);
+
+	send_begin(txn);
+	if (!feed->layout->sent)
+	{
+		derive_wire_put_layout(&queue->buffer, &feed->layout->layout);
+		feed->layout->sent = true;
+	}
+	derive_wire_put_change(&queue->buffer, &feed->layout->layout, old_row, new_row);
+}
+
+/* Reads tuples and kind out of a decoded change. */
+static void
+read_change(RowChange *row, MapEntry *entry, ReorderBufferChange *change)
+{
+	memset(row, 0, sizeof(RowChange));
+	row->entry = entry;
+	row->has_old = change->action != REORDER_BUFFER_CHANGE_INSERT;
+	row->has_new = change->action != REORDER_BUFFER_CHANGE_DELETE;
+	if (row->has_old)
+		row->old_tuple = derive_compat_change_tuple(change->data.tp.oldtuple);
+	if (row->has_new)
+		row->new_tuple = derive_compat_change_tuple(change->data.tp.newtuple);
+	if (row->old_tuple)
+		deform(entry, row->old_tuple, entry->old_values, entry->old_isnull);
+	if (row->new_tuple)
+		deform(entry, row->new_tuple, entry->new_values, entry->new_isnull);
+}
+
+/* Declares the sources of a table lost whose heap is being rewritten. */
+static void
+table_rewritten(ReorderBufferTXN *txn, Oid table)
+{
+	Relation	rel = RelationIdGetRelation(table);
+	MapEntry   *entry;
+
+	if (!RelationIsValid(rel))
+		return;
+	entry = derive_map_lookup(map, rel);
+	for (int i = 0; i < entry->nfeeds; i++)
+		send_lost(txn, entry->feeds[i].source, "it was rewritten");
+	RelationClose(rel);
+}
+
+/* Sends one inserted, updated or deleted row to every source that it belongs to. */
+static void
+plugin_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, Relation rel,
+			  ReorderBufferChange *change)
+{
+	MapEntry   *entry = derive_map_lookup(map, rel);
+	RowChange	row;
+	MemoryContext old;
+
+	entry->changed_in = derive_map_transaction(map);
+	if (entry->nfeeds == 0 && !OidIsValid(entry->rewrites))
+		return;
+	old = MemoryContextSwitchTo(change_context);
+	if (OidIsValid(entry->rewrites))
+		table_rewritten(txn, entry->rewrites);
+	else
+	{
+		read_change(&row, entry, change);
+		for (int i = 0; i < entry->nfeeds; i++)
+			send_change(txn, &row, &entry->feeds[i]);
+		derive_queue_full(queue);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(change_context);
+}
+
+/* Sends a TRUNCATE to every source that one of these relations belongs to. */
+static void
+plugin_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int nrelations,
+				Relation relations[], ReorderBufferChange *change)
+{
+	List	   *truncated = NIL;
+	ListCell   *lc;
+	MemoryContext old = MemoryContextSwitchTo(change_context);
+
+	for (int i = 0; i < nrelations; i++)
+	{
+		MapEntry   *entry = derive_map_lookup(map, relations[i]);
+
+		for (int j = 0; j < entry->nfeeds; j++)
+			truncated = list_append_unique_oid(truncated, entry->feeds[j].source->source);
+	}
+	foreach(lc, truncated)
+	{
+		send_begin(txn);
+		derive_wire_put_truncate(&queue->buffer, lfirst_oid(lc));
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(change_context);
+}
+
+/* Forwards logical messages that are meant for us. */
+static void
+plugin_message(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr message_lsn,
+			   bool transactional, const char *prefix, Size message_size, const char *message)
+{
+	if (strncmp(prefix, MESSAGE_PREFIX, strlen(MESSAGE_PREFIX)) != 0)
+		return;
+	if (transactional)
+		send_begin(txn);
+	derive_wire_put_message(&queue->buffer, transactional, prefix, message, message_size);
+	if (transactional)
+		derive_queue_full(queue);
+	else
+		derive_queue_flush(queue);
+}
+
+/* The entry point that the server looks for in an output plugin. */
+void
+_PG_output_plugin_init(OutputPluginCallbacks *cb)
+{
+	cb->startup_cb = plugin_startup;
+	cb->begin_cb = plugin_begin;
+	cb->change_cb = plugin_change;
+	cb->truncate_cb = plugin_truncate;
+	cb->commit_cb = plugin_commit;
+	cb->message_cb = plugin_message;
+}

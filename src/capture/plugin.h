@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * plugin.h
+ *	  The output plugin, see plugin.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DERIVE_CAPTURE_PLUGIN_H
+#define DERIVE_CAPTURE_PLUGIN_H
+
+#include "capture/partition_watch.h"
+#include "capture/queue.h"
+#include "capture/relation_map.h"
+
+#define DERIVE_PLUGIN_NAME "pg_derive"
+
+/* Makes this process a decoder of our own, whose changes go to queue. */
+extern void derive_plugin_use(DecoderQueue *queue, RelationMap *map, PartitionWatch *watch);
+
+#endif							/* DERIVE_CAPTURE_PLUGIN_H */

@@ -1,0 +1,58 @@
+/*-------------------------------------------------------------------------
+ *
+ * queue.c
+ *	  The decoder's end of the queue.
+ *
+ * Records are packed into messages of about 32 kB.  A message is sent when it is
+ * full, at a commit and at a progress mark; only at the latter two is the applier
+ * woken for certain, since a transaction is of no use to it before its end.  A full
+ * ring makes the decoder wait, and with it the reading of the log: that is the bound
+ * on the queue.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "capture/queue.h"
+
+#define MESSAGE_SIZE (32 * 1024)
+
+/* Makes the sending end, in context. */
+DecoderQueue *
+derive_queue_attach(shm_mq_handle *handle, Pipeline *pipeline, MemoryContext context)
+{
+	DecoderQueue *queue = MemoryContextAllocZero(context, sizeof(DecoderQueue));
+
+	derive_wire_init(&queue->buffer, context);
+	queue->handle = handle;
+	queue->pipeline = pipeline;
+	return queue;
+}
+
+/* Sends the buffer as one message; waits while the ring is full. */
+static void
+send_buffer(DecoderQueue *queue, bool flush)
+{
+	if (queue->buffer.len == 0)
+		return;
+	if (shm_mq_send(queue->handle, queue->buffer.len, queue->buffer.data, false, flush) !=
+		SHM_MQ_SUCCESS)
+		ereport(FATAL,
+				(errcode(ERRCODE_ADMIN_SHUTDOWN),
+				 errmsg("pg_derive decoder stops because its applier has ended")));
+	pg_atomic_fetch_add_u64(&queue->pipeline->queue_bytes, queue->buffer.len);
+	derive_wire_reset(&queue->buffer);
+}
+
+void
+derive_queue_full(DecoderQueue *queue)
+{
+	if (queue->buffer.len >= MESSAGE_SIZE)
+		send_buffer(queue, false);
+}
+
+void
+derive_queue_flush(DecoderQueue *queue)
+{
+	send_buffer(queue, true);
+}

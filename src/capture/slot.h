@@ -1,0 +1,23 @@
+/*-------------------------------------------------------------------------
+ *
+ * slot.h
+ *	  The logical replication slot of a pipeline, see slot.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DERIVE_CAPTURE_SLOT_H
+#define DERIVE_CAPTURE_SLOT_H
+
+#include "access/xlogreader.h"
+#include "shared/pipeline.h"
+
+/*
+ * Acquires the pipeline's slot for this process, after waiting for a predecessor to
+ * let go of it; creates it if there is none or if it has lost its WAL.  Returns true
+ * if it was created.  routine reads WAL while a start is looked for; nap waits for a
+ * moment and serves interrupts.
+ */
+extern bool derive_slot_acquire(Pipeline *pipeline, XLogReaderRoutine *routine,
+								void (*nap) (void));
+
+#endif							/* DERIVE_CAPTURE_SLOT_H */

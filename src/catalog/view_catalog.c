@@ -1,0 +1,370 @@
+/*-------------------------------------------------------------------------
+ *
+ * view_catalog.c
+ *	  The rows of schema derive_state as structs.
+ *
+ * derive_state.view is written by SQL functions in their callers' transactions,
+ * derive_state.progress and derive_state.frontier by the applier alone, so that
+ * neither ever waits for a row lock of the other.  All access goes through SPI:
+ * the tables are ordinary ones.  The applier's hot statement, the frontier's
+ * update, is a kept plan.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/view_catalog.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/pg_lsn.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#define VIEW_COLUMNS \
+	"SELECT v.view::oid, v.id, v.definition::oid, v.state_table::oid, v.key, v.paused, v.refreshes," \
+	" p.state, p.reason, p.frontier::text, p.refreshes" \
+	" FROM derive_state.view v LEFT JOIN derive_state.progress p ON p.id OPERATOR(pg_catalog.=) v.id"
+
+/* Says whether the extension is installed in this database. */
+bool
+derive_catalog_extension_exists(void)
+{
+	return OidIsValid(get_extension_oid(DERIVE_EXTENSION, true));
+}
+
+/*
+ * Says whether a relation is a derived view.  Needs no snapshot, because it is
+ * asked while relations are being dropped, perhaps the catalog itself.
+ */
+bool
+derive_catalog_has_view(Oid relid)
+{
+	Oid			catalog = get_relname_relid("view", get_namespace_oid(DERIVE_STATE_SCHEMA, true));
+	Relation	rel;
+	SysScanDesc scan;
+	ScanKeyData key;
+	bool		found;
+
+	if (!OidIsValid(catalog) || !derive_catalog_extension_exists())
+		return false;
+	rel = table_open(catalog, AccessShareLock);
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
+	found = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+/* Runs a statement with parameters and checks its kind; the caller is connected. */
+static void
+execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
+		bool read_only, int expected)
+{
+	int			rc = SPI_execute_with_args(sql, nargs, types, values, nulls, read_only, 0);
+
+	if (rc != expected)
+		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(rc), sql);
+}
+
+/* Returns a column as oid, InvalidOid for NULL. */
+static Oid
+get_oid(HeapTuple tuple, TupleDesc desc, int column)
+{
+	bool		isnull;
+	Datum		d = SPI_getbinval(tuple, desc, column, &isnull);
+
+	return isnull ? InvalidOid : DatumGetObjectId(d);
+}
+
+/* Returns a column as int64, 0 for NULL. */
+static int64
+get_int64(HeapTuple tuple, TupleDesc desc, int column)
+{
+	bool		isnull;
+	Datum		d = SPI_getbinval(tuple, desc, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(d);
+}
+
+/* Returns an int2[] column as an int list. */
+static List *
+get_int2_list(HeapTuple tuple, TupleDesc desc, int column)
+{
+	bool		isnull;
+	Datum		d = SPI_getbinval(tuple, desc, column, &isnull);
+	ArrayType  *array;
+	List	   *result = NIL;
+
+	if (isnull)
+		return NIL;
+	array = DatumGetArrayTypeP(d);
+	for (int i = 0; i < ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)); i++)
+		result = lappend_int(result, ((int16 *) ARR_DATA_PTR(array))[i]);
+	return result;
+}
+
+/* Makes a struct out of a row of VIEW_COLUMNS. */
+static CatalogView *
+view_from_tuple(HeapTuple tuple, TupleDesc desc)
+{
+	CatalogView *v = palloc0(sizeof(CatalogView));
+	bool		isnull;
+
+	v->view = get_oid(tuple, desc, 1);
+	v->id = get_int64(tuple, desc, 2);
+	v->definition = get_oid(tuple, desc, 3);
+	v->state_table = get_oid(tuple, desc, 4);
+	v->key = get_int2_list(tuple, desc, 5);
+	v->paused = DatumGetBool(SPI_getbinval(tuple, desc, 6, &isnull));
+	v->refreshes = get_int64(tuple, desc, 7);
+	v->state = SPI_getvalue(tuple, desc, 8);
+	v->reason = SPI_getvalue(tuple, desc, 9);
+	v->frontier = SPI_getvalue(tuple, desc, 10);
+	v->refreshes_done = get_int64(tuple, desc, 11);
+	return v;
+}
+
+/* Returns all views in order of their ids, in the caller's SPI context. */
+List *
+derive_catalog_read_views(void)
+{
+	List	   *result = NIL;
+
+	execute(VIEW_COLUMNS " ORDER BY v.id", 0, NULL, NULL, NULL, true, SPI_OK_SELECT);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		result = lappend(result, view_from_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc));
+	return result;
+}
+
+/* Reads the frontier's row; returns false if there is none yet. */
+bool
+derive_catalog_read_frontier(CatalogFrontier *frontier)
+{
+	HeapTuple	tuple;
+	TupleDesc	desc;
+	bool		isnull;
+
+	execute("SELECT frontier::text, applied_lsn, restart_lsn, system_identifier"
+			" FROM derive_state.frontier", 0, NULL, NULL, NULL, true, SPI_OK_SELECT);
+	if (SPI_processed == 0)
+		return false;
+	tuple = SPI_tuptable->vals[0];
+	desc = SPI_tuptable->tupdesc;
+	frontier->frontier = SPI_getvalue(tuple, desc, 1);
+	frontier->applied_lsn = DatumGetLSN(SPI_getbinval(tuple, desc, 2, &isnull));
+	frontier->restart_lsn = DatumGetLSN(SPI_getbinval(tuple, desc, 3, &isnull));
+	frontier->system_identifier = (uint64) get_int64(tuple, desc, 4);
+	return true;
+}
+
+/* Writes the frontier's row, in the tick's transaction. */
+void
+derive_catalog_write_frontier(const CatalogFrontier *frontier)
+{
+	static SPIPlanPtr update = NULL;
+	Oid			types[4] = {TEXTOID, LSNOID, LSNOID, INT8OID};
+	Datum		values[4];
+
+	values[0] = CStringGetTextDatum(frontier->frontier);
+	values[1] = LSNGetDatum(frontier->applied_lsn);
+	values[2] = LSNGetDatum(frontier->restart_lsn);
+	values[3] = Int64GetDatum((int64) frontier->system_identifier);
+
+	if (update == NULL)
+	{
+		update = SPI_prepare("UPDATE derive_state.frontier SET frontier = $1::pg_catalog.pg_snapshot,"
+							 " applied_lsn = $2, restart_lsn = $3, system_identifier = $4",
+							 4, types);
+		if (update == NULL || SPI_keepplan(update) != 0)
+			elog(ERROR, "could not prepare the update of the frontier");
+	}
+	if (SPI_execute_plan(update, values, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not update the frontier");
+	if (SPI_processed == 0)
+		execute("INSERT INTO derive_state.frontier VALUES ($1::pg_catalog.pg_snapshot, $2, $3, $4)",
+				4, types, values, NULL, false, SPI_OK_INSERT);
+}
+
+/* Writes a view's progress, in the tick's transaction; frontier may be NULL. */
+void
+derive_catalog_write_progress(int64 id, const char *state, const char *reason,
+							  const char *frontier, XLogRecPtr frontier_lsn,
+							  int64 refreshes_done)
+{
+	Oid			types[6] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, LSNOID, INT8OID};
+	Datum		values[6];
+	char		nulls[7] = "      ";
+
+	values[0] = Int64GetDatum(id);
+	values[1] = CStringGetTextDatum(state);
+	values[2] = CStringGetTextDatum(reason);
+	values[3] = frontier ? CStringGetTextDatum(frontier) : (Datum) 0;
+	values[4] = LSNGetDatum(frontier_lsn);
+	values[5] = Int64GetDatum(refreshes_done);
+	if (frontier == NULL)
+		nulls[3] = nulls[4] = 'n';
+
+	execute("INSERT INTO derive_state.progress"
+			" VALUES ($1, $2, $3, $4::pg_catalog.pg_snapshot, $5, $6)"
+			" ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, reason = EXCLUDED.reason,"
+			" frontier = EXCLUDED.frontier, frontier_lsn = EXCLUDED.frontier_lsn,"
+			" refreshes = EXCLUDED.refreshes",
+			6, types, values, nulls, false, SPI_OK_INSERT);
+}
+
+/* Deletes the progress of views that are gone. */
+void
+derive_catalog_delete_orphans(void)
+{
+	execute("DELETE FROM derive_state.progress p WHERE NOT EXISTS"
+			" (SELECT 1 FROM derive_state.view v WHERE v.id OPERATOR(pg_catalog.=) p.id)",
+			0, NULL, NULL, NULL, false, SPI_OK_DELETE);
+}
+
+/*
+ * Runs one statement as the bootstrap superuser, from a SQL function of whoever
+ * may call it.  Rights on the view itself have been checked by then.
+ */
+static void
+execute_trusted(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
+				int expected)
+{
+	Oid			user;
+	int			context;
+
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
+	execute(sql, nargs, types, values, nulls, false, expected);
+	SetUserIdAndSecContext(user, context);
+}
+
+/* Returns the view's row, or NULL, in CurrentMemoryContext; sees this command's snapshot. */
+CatalogView *
+derive_catalog_find_view(Oid view)
+{
+	Oid			types[1] = {OIDOID};
+	Datum		values[1] = {ObjectIdGetDatum(view)};
+	MemoryContext caller = CurrentMemoryContext;
+	CatalogView *result = NULL;
+
+	SPI_connect();
+	execute_trusted(VIEW_COLUMNS " WHERE v.view OPERATOR(pg_catalog.=) $1", 1, types, values, NULL,
+					SPI_OK_SELECT);
+	if (SPI_processed > 0)
+	{
+		MemoryContext spi = MemoryContextSwitchTo(caller);
+
+		result = view_from_tuple(SPI_tuptable->vals[0], SPI_tuptable->tupdesc);
+		if (result->state)
+			result->state = pstrdup(result->state);
+		if (result->reason)
+			result->reason = pstrdup(result->reason);
+		if (result->frontier)
+			result->frontier = pstrdup(result->frontier);
+		MemoryContextSwitchTo(spi);
+	}
+	SPI_finish();
+	return result;
+}
+
+/* Returns the next view's id. */
+int64
+derive_catalog_next_id(void)
+{
+	int64		id;
+
+	SPI_connect();
+	execute_trusted("SELECT pg_catalog.nextval('derive_state.view_id')", 0, NULL, NULL, NULL,
+					SPI_OK_SELECT);
+	id = get_int64(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	SPI_finish();
+	return id;
+}
+
+/* Adds a view to the catalog. */
+void
+derive_catalog_insert_view(const CatalogNewView *row)
+{
+	Oid			types[7] = {OIDOID, INT8OID, OIDOID, OIDOID, INT2ARRAYOID, TEXTOID, BOOLOID};
+	Datum		values[7];
+	char		nulls[8] = "       ";
+	int			nkeys = list_length(row->key);
+	Datum	   *keys = palloc(sizeof(Datum) * Max(nkeys, 1));
+
+	for (int i = 0; i < nkeys; i++)
+		keys[i] = Int16GetDatum((int16) list_nth_int(row->key, i));
+
+	values[0] = ObjectIdGetDatum(row->view);
+	values[1] = Int64GetDatum(row->id);
+	values[2] = ObjectIdGetDatum(row->definition);
+	values[3] = ObjectIdGetDatum(row->state_table);
+	values[4] = PointerGetDatum(construct_array(keys, nkeys, INT2OID, 2, true, TYPALIGN_SHORT));
+	values[5] = CStringGetTextDatum(row->rule);
+	values[6] = BoolGetDatum(row->paused);
+	if (!OidIsValid(row->state_table))
+		nulls[3] = 'n';
+	if (nkeys == 0)
+		nulls[4] = 'n';
+
+	SPI_connect();
+	execute_trusted("INSERT INTO derive_state.view"
+					" (view, id, definition, state_table, key, rule, paused)"
+					" VALUES ($1, $2, $3, $4, $5, $6, $7)",
+					7, types, values, nulls, SPI_OK_INSERT);
+	SPI_finish();
+}
+
+/* Runs a statement with the view's oid as its only parameter. */
+static void
+execute_for_view(const char *sql, Oid view, int expected)
+{
+	Oid			types[1] = {OIDOID};
+	Datum		values[1] = {ObjectIdGetDatum(view)};
+
+	SPI_connect();
+	execute_trusted(sql, 1, types, values, NULL, expected);
+	SPI_finish();
+}
+
+/* Deletes a view's row, if there is one. */
+void
+derive_catalog_delete_view(Oid view)
+{
+	execute_for_view("DELETE FROM derive_state.view WHERE view OPERATOR(pg_catalog.=) $1", view,
+					 SPI_OK_DELETE);
+}
+
+/* Pauses a view, or lets it go on, which implies a refresh. */
+void
+derive_catalog_set_paused(Oid view, bool paused)
+{
+	execute_for_view(paused ?
+					 "UPDATE derive_state.view SET paused = true WHERE view OPERATOR(pg_catalog.=) $1" :
+					 "UPDATE derive_state.view SET paused = false,"
+					 " refreshes = refreshes OPERATOR(pg_catalog.+) 1"
+					 " WHERE view OPERATOR(pg_catalog.=) $1",
+					 view, SPI_OK_UPDATE);
+}
+
+/* Asks for a refresh. */
+void
+derive_catalog_ask_refresh(Oid view)
+{
+	execute_for_view("UPDATE derive_state.view SET refreshes = refreshes OPERATOR(pg_catalog.+) 1"
+					 " WHERE view OPERATOR(pg_catalog.=) $1",
+					 view, SPI_OK_UPDATE);
+}

@@ -1,0 +1,77 @@
+/*-------------------------------------------------------------------------
+ *
+ * view_catalog.h
+ *	  The rows of schema derive_state as structs, see view_catalog.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DERIVE_CATALOG_VIEW_CATALOG_H
+#define DERIVE_CATALOG_VIEW_CATALOG_H
+
+#include "access/xlogdefs.h"
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+
+#define DERIVE_EXTENSION "pg_derive"
+#define DERIVE_STATE_SCHEMA "derive_state"
+
+/* A row of derive_state.view, with its row of derive_state.progress. */
+typedef struct CatalogView
+{
+	Oid			view;
+	int64		id;
+	Oid			definition;
+	Oid			state_table;	/* InvalidOid: none */
+	List	   *key;			/* int list of attnos; NIL: none */
+	bool		paused;
+	int64		refreshes;		/* asked for */
+
+	/* progress; state is NULL if the applier has not seen the view yet */
+	char	   *state;
+	char	   *reason;
+	char	   *frontier;		/* text of a pg_snapshot, or NULL */
+	int64		refreshes_done;
+} CatalogView;
+
+/* The row of derive_state.frontier. */
+typedef struct CatalogFrontier
+{
+	char	   *frontier;		/* text of a pg_snapshot */
+	XLogRecPtr	applied_lsn;
+	XLogRecPtr	restart_lsn;
+	uint64		system_identifier;
+} CatalogFrontier;
+
+/* A new row of derive_state.view. */
+typedef struct CatalogNewView
+{
+	Oid			view;
+	int64		id;
+	Oid			definition;
+	Oid			state_table;
+	List	   *key;
+	const char *rule;
+	bool		paused;
+} CatalogNewView;
+
+extern bool derive_catalog_extension_exists(void);
+extern bool derive_catalog_has_view(Oid relid);
+
+/* For the applier: an SPI connection and a snapshot must be there. */
+extern List *derive_catalog_read_views(void);
+extern bool derive_catalog_read_frontier(CatalogFrontier *frontier);
+extern void derive_catalog_write_frontier(const CatalogFrontier *frontier);
+extern void derive_catalog_write_progress(int64 id, const char *state, const char *reason,
+										  const char *frontier, XLogRecPtr frontier_lsn,
+										  int64 refreshes_done);
+extern void derive_catalog_delete_orphans(void);
+
+/* For SQL functions: these become the extension's owner around their work. */
+extern CatalogView *derive_catalog_find_view(Oid view);
+extern int64 derive_catalog_next_id(void);
+extern void derive_catalog_insert_view(const CatalogNewView *row);
+extern void derive_catalog_delete_view(Oid view);
+extern void derive_catalog_set_paused(Oid view, bool paused);
+extern void derive_catalog_ask_refresh(Oid view);
+
+#endif							/* DERIVE_CATALOG_VIEW_CATALOG_H */

@@ -1,0 +1,61 @@
+/*-------------------------------------------------------------------------
+ *
+ * batch.h
+ *	  From the change stream to the deltas of one tick, see batch.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DERIVE_MAINTAIN_BATCH_H
+#define DERIVE_MAINTAIN_BATCH_H
+
+#include "capture/stream.h"
+#include "maintain/delta.h"
+#include "maintain/frontier.h"
+
+/*
+ * Views with one frontier.  There is always the main cohort, whose frontier is the
+ * pipeline's; a view whose sources could not be locked stays behind in another.
+ */
+typedef struct Cohort
+{
+	Frontier   *frontier;
+	XLogRecPtr	lsn;			/* applied LSN at that frontier */
+	DeltaSet	deltas;			/* this tick's */
+	bool		active;			/* takes part in this tick */
+} Cohort;
+
+typedef struct Batch Batch;
+
+typedef struct BatchStats
+{
+	int64		transactions;	/* fed to some cohort */
+	int64		changes;
+	int64		deferred;		/* not visible yet */
+	XLogRecPtr	decoded_lsn;	/* the stream has been read up to here */
+	uint32		interest_version;	/* in force behind decoded_lsn */
+} BatchStats;
+
+extern Batch *derive_batch_create(ChangeStream *stream);
+
+/*
+ * Reads the stream up to target and gives every transaction that next contains to
+ * the active cohorts that do not contain it yet.  cohorts: list of Cohort.
+ */
+extern void derive_batch_collect(Batch *batch, List *cohorts, const Frontier *next,
+								 XLogRecPtr target, BatchStats *stats);
+
+/* After a tick: forgets kept transactions that all cohorts contain by now. */
+extern void derive_batch_prune(Batch *batch, List *cohorts);
+
+/* Start of the oldest kept commit, or lsn if none is kept or that is lower. */
+extern XLogRecPtr derive_batch_oldest_kept(Batch *batch, XLogRecPtr lsn);
+
+
+/* Start of the oldest commit that is not visible yet, or lsn if that is lower. */
+extern XLogRecPtr derive_batch_oldest_deferred(Batch *batch, XLogRecPtr lsn);
+
+extern bool derive_batch_has_kept(Batch *batch);
+extern int64 derive_batch_kept_bytes(Batch *batch);
+extern TimestampTz derive_batch_oldest_commit_time(Batch *batch);	/* 0: nothing kept */
+
+#endif							/* DERIVE_MAINTAIN_BATCH_H */

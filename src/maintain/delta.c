@@ -1,0 +1,146 @@
+/*-------------------------------------------------------------------------
+ *
+ * delta.c
+ *	  The deltas of one tick, each in a tuplestore that spills by itself.
+ *
+ * A tuplestore is made with its first row, in a context of its own below the
+ * transaction's and with the transaction's resource owner: a view is maintained
+ * in a subtransaction, and what it appends for the views above it (or what
+ * happens to come while it runs) must outlive that.  If the subtransaction
+ * aborts, the caller resets the view's own delta.  When the transaction ends in
+ * whatever way, the context's callback makes the delta empty again, so that no
+ * pointer dangles; a transaction that commits must reset its deltas before, for
+ * the sake of their files.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "access/htup_details.h"
+#include "base/settings.h"
+#include "executor/executor.h"
+#include "maintain/delta.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+/* One delta may hold this part of pg_derive.batch_memory before it spills. */
+#define DELTA_MEMORY_SHARE 4
+
+/* Returns the delta of a source, or NULL if the set has none. */
+SourceDelta *
+derive_delta_find(DeltaSet *set, Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, set->sources)
+	{
+		SourceDelta *delta = (SourceDelta *) lfirst(lc);
+
+		if (delta->relid == relid)
+			return delta;
+	}
+	return NULL;
+}
+
+/* Makes a delta empty; called when the context of its rows goes. */
+static void
+forget_rows(void *arg)
+{
+	SourceDelta *delta = (SourceDelta *) arg;
+
+	delta->rows = NULL;
+	delta->nrows = 0;
+	delta->lost = false;
+	delta->lost_reason = NULL;
+}
+
+/* Makes the tuplestore of a delta. */
+static void
+begin_rows(SourceDelta *delta)
+{
+	MemoryContext context = AllocSetContextCreate(TopTransactionContext, "pg_derive delta",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext oldcontext = MemoryContextSwitchTo(context);
+	ResourceOwner oldowner = CurrentResourceOwner;
+	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
+
+	CurrentResourceOwner = TopTransactionResourceOwner;
+	delta->rows = tuplestore_begin_heap(false, false,
+										Max(64, derive_batch_memory / DELTA_MEMORY_SHARE));
+	tuplestore_set_eflags(delta->rows, EXEC_FLAG_REWIND);
+	CurrentResourceOwner = oldowner;
+
+	callback->func = forget_rows;
+	callback->arg = delta;
+	MemoryContextRegisterResetCallback(context, callback);
+	MemoryContextSwitchTo(oldcontext);
+}
+
+/* Adds a row that has desc's shape already; the row is copied. */
+void
+derive_delta_add_row(SourceDelta *delta, MinimalTuple row)
+{
+	HeapTupleData tuple;
+
+	if (delta->rows == NULL)
+		begin_rows(delta);
+
+	/* The store copies a heap tuple's minimal part as it is. */
+	tuple.t_len = row->t_len + MINIMAL_TUPLE_OFFSET;
+	tuple.t_data = (HeapTupleHeader) ((char *) row - MINIMAL_TUPLE_OFFSET);
+	ItemPointerSetInvalid(&tuple.t_self);
+	tuple.t_tableOid = delta->relid;
+	tuplestore_puttuple(delta->rows, &tuple);
+	delta->nrows++;
+}
+
+/*
+ * Adds a row of the source itself with a sign.  Values stored out of line are
+ * fetched, since the row that owns them may be gone when the delta is read.
+ */
+void
+derive_delta_add_source_row(SourceDelta *delta, TupleTableSlot *row, int sign)
+{
+	MemoryContext oldcontext;
+	TupleTableSlot *slot;
+
+	if (delta->rows == NULL)
+		begin_rows(delta);
+	if (delta->slot == NULL)
+	{
+		oldcontext = MemoryContextSwitchTo(GetMemoryChunkContext(delta));
+		delta->slot = MakeSingleTupleTableSlot(delta->desc, &TTSOpsVirtual);
+		MemoryContextSwitchTo(oldcontext);
+	}
+
+	slot = ExecClearTuple(delta->slot);
+	slot->tts_values[0] = Int32GetDatum(sign);
+	slot->tts_isnull[0] = false;
+	for (int i = 0; i < delta->ncolumns; i++)
+	{
+		Datum		value = slot_getattr(row, delta->attnums[i], &slot->tts_isnull[i + 1]);
+
+		if (!slot->tts_isnull[i + 1] && TupleDescAttr(delta->desc, i + 1)->attlen == -1 &&
+			VARATT_IS_EXTERNAL(DatumGetPointer(value)))
+			value = PointerGetDatum(detoast_external_attr((struct varlena *)
+														  DatumGetPointer(value)));
+		slot->tts_values[i + 1] = value;
+	}
+	tuplestore_putvalues(delta->rows, delta->desc, slot->tts_values, slot->tts_isnull);
+	delta->nrows++;
+}
+
+/* Frees the rows and takes back that some are lost. */
+void
+derive_delta_reset(SourceDelta *delta)
+{
+	if (delta->rows != NULL)
+	{
+		MemoryContext context = GetMemoryChunkContext(delta->rows);
+
+		tuplestore_end(delta->rows);
+		MemoryContextDelete(context);	/* calls forget_rows */
+	}
+	forget_rows(delta);
+}

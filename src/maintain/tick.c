@@ -1,0 +1,732 @@
+/*-------------------------------------------------------------------------
+ *
+ * tick.c
+ *	  One maintenance transaction, which moves the frontier forward.
+ *
+ * The order matters (see the architecture's "snapshot-aligned ticks"):
+ *  1. lock what will be read and written, never waiting;
+ *  2. take the snapshot S' that all reads of this tick use;
+ *  3. note L', a position behind every commit that S' shows, and let the decoder
+ *     pass it;
+ *  4. batch = decoded transactions that S' contains and a cohort's frontier does
+ *     not.  So for each source: as seen by S' = post-state, batch = its delta;
+ *  5. views in order of their ids, each in a subtransaction: by delta, or by
+ *     recompute; an error quarantines the view and, through the check of its
+ *     sources, those above it;
+ *  6. frontier S', progress of views and all rows commit together,
+ *     asynchronously; the slot is confirmed once that commit is on disk.
+ *
+ * Why S' shows no commit at or behind L': a synchronous commit is flushed before
+ * it becomes visible, so the flush position read after the snapshot is behind
+ * it.  An asynchronous one publishes its end in a commit callback after it became
+ * visible, but counts itself in before; so if the counter reads zero, every
+ * visible one has published, and otherwise the insert position serves.
+ *
+ * The barrier.  When the decoder's interest changes (a new view), commits up to
+ * some position P were filtered by the old interest.  A view may be built only
+ * under a snapshot that contains all of them.  Those whose commit record precedes
+ * P but which have not left the proc array yet are found after P is known: wait
+ * for those between writing their commit record and pg_xact (they count as
+ * delaying a checkpoint; that takes microseconds), then note which running
+ * transactions pg_xact calls committed.  A later snapshot that contains these
+ * contains everything up to P.
+ *
+ * Runs in the applier, in tick_context; state that outlives the tick lies in the
+ * maintainer's and the view set's contexts.  An error outside a view's
+ * subtransaction ends the worker: it starts again from what is committed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "maintain/tick.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "base/errors.h"
+#include "base/lsn.h"
+#include "base/settings.h"
+#include "base/step.h"
+#include "catalog/view_catalog.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "portability/instr_time.h"
+#include "shared/view_stats.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define MAX_RELOADS 3
+
+/* Bytes of retained transactions, in units of batch_memory, after which views that
+ * are left behind become stale instead. */
+#define RETAIN_FACTOR 16
+
+/* ---------- the maintainer ---------- */
+
+/* Makes the maintainer from what is stored; in a transaction of its own. */
+Maintainer *
+derive_maintainer_create(Pipeline *pipeline)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "pg_derive maintainer",
+												  ALLOCSET_DEFAULT_SIZES);
+	Maintainer *m = MemoryContextAllocZero(context, sizeof(Maintainer));
+	Cohort	   *main_cohort = MemoryContextAllocZero(context, sizeof(Cohort));
+	CatalogFrontier stored;
+	MemoryContext old;
+
+	m->context = context;
+	m->tick_context = AllocSetContextCreate(context, "pg_derive tick", ALLOCSET_DEFAULT_SIZES);
+	m->pipeline = pipeline;
+	m->system_identifier = GetSystemIdentifier();
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	m->frontier_stored = derive_catalog_read_frontier(&stored);
+	old = MemoryContextSwitchTo(context);
+	if (m->frontier_stored)
+	{
+		main_cohort->frontier = derive_frontier_parse(stored.frontier);
+		main_cohort->lsn = stored.applied_lsn;
+		m->unconfirmed_lsn = stored.restart_lsn;
+	}
+	else
+		main_cohort->frontier = derive_frontier_from_snapshot(GetActiveSnapshot());
+	m->cohorts = list_make1(main_cohort);
+	MemoryContextSwitchTo(old);
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+
+	m->views = derive_view_set_create();
+	derive_view_set_reload(m->views, &m->cohorts);
+	pg_atomic_write_u64(&pipeline->applied_lsn, main_cohort->lsn);
+	return m;
+}
+
+/* Gives the maintainer the stream that it reads from now on. */
+void
+derive_maintainer_attach_stream(Maintainer *m, ChangeStream *stream)
+{
+	m->stream = stream;
+	m->batch = derive_batch_create(stream);
+}
+
+/* Declares every view stale: what happened before the stream starts is unknown. */
+void
+derive_maintainer_set_all_stale(Maintainer *m, const char *reason)
+{
+	ListCell   *lc;
+
+	foreach(lc, m->views->views)
+	{
+		LiveView   *view = lfirst(lc);
+
+		if (view->state == VIEW_LIVE)
+			derive_view_set_state(view, VIEW_STALE, reason);
+	}
+}
+
+/* Returns the cohort whose frontier is the pipeline's. */
+static Cohort *
+main_cohort(Maintainer *m)
+{
+	return linitial(m->cohorts);
+}
+
+/* ---------- locks and snapshot ---------- */
+
+/* Reloads views and tells the decoder if it must send other columns. */
+static void
+reload(Maintainer *m)
+{
+	if (derive_view_set_reload(m->views, &m->cohorts) && m->stream != NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(m->tick_context);
+
+		derive_stream_set_interest(m->stream, derive_view_set_interest(m->views),
+								   m->views->interest_version);
+		MemoryContextSwitchTo(old);
+	}
+}
+
+/*
+ * Starts the tick's transaction and takes its locks.  Taking a lock brings
+ * invalidations: if one concerns a view, its plan is made again first.
+ */
+static void
+begin_locked(Maintainer *m)
+{
+	for (int tries = 0;; tries++)
+	{
+		if (derive_view_set_is_dirty(m->views))
+			reload(m);
+		SetCurrentStatementStartTimestamp();
+		StartTransactionCommand();
+		XactIsoLevel = XACT_REPEATABLE_READ;
+		derive_view_set_lock(m->views);
+		if (!derive_view_set_has_invalidations())
+			return;
+		if (tries == MAX_RELOADS)
+			break;
+		AbortCurrentTransaction();
+	}
+	/* Definitions keep changing under our hands: leave what is dirty behind. */
+	derive_view_set_is_dirty(m->views);
+	derive_view_set_lock(m->views);
+}
+
+/*
+ * Moves views that cannot go out of the cohorts that can, so that each cohort is
+ * active or not as a whole.  The main cohort always is.
+ */
+static void
+split_cohorts(Maintainer *m)
+{
+	MemoryContext old = MemoryContextSwitchTo(m->context);
+	List	   *added = NIL;
+	ListCell   *lc,
+			   *lv;
+
+	foreach(lc, m->cohorts)
+	{
+		Cohort	   *cohort = lfirst(lc);
+		Cohort	   *behind = NULL;
+
+		cohort->active = true;
+		foreach(lv, m->views->views)
+		{
+			LiveView   *view = lfirst(lv);
+
+			if (view->cohort != cohort || view->locked)
+				continue;
+			if (behind == NULL)
+			{
+				behind = palloc0(sizeof(Cohort));
+				behind->frontier = derive_frontier_copy(cohort->frontier);
+				behind->lsn = cohort->lsn;
+				added = lappend(added, behind);
+			}
+			view->cohort = behind;
+			view->progress_changed |= cohort == main_cohort(m);
+		}
+	}
+	m->cohorts = list_concat(m->cohorts, added);
+	MemoryContextSwitchTo(old);
+}
+
+/* Returns L': a position behind the commit of everything that the snapshot shows. */
+static XLogRecPtr
+position_behind_snapshot(Pipeline *pipeline)
+{
+	pg_memory_barrier();
+	if (pg_atomic_read_u64(&pipeline->async_in_flight) != 0)
+		return derive_lsn_reachable(GetXLogInsertRecPtr());
+	pg_read_barrier();
+	return Max(GetFlushRecPtr(NULL), pg_atomic_read_u64(&pipeline->async_lsn));
+}
+
+/* ---------- the barrier ---------- */
+
+/* Waits for all that are between their commit record and pg_xact. */
+static void
+wait_for_commits_under_way(void)
+{
+	int			n;
+	VirtualTransactionId *vxids = GetVirtualXIDsDelayingChkpt(&n, DELAY_CHKPT_START);
+
+	while (n > 0 && HaveVirtualXIDsDelayingChkpt(vxids, n, DELAY_CHKPT_START))
+	{
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(100L);
+	}
+	pfree(vxids);
+}
+
+/* Takes the barrier for an interest that has just been found to be in force. */
+static void
+take_barrier(Maintainer *m, uint32 version)
+{
+	Snapshot	snapshot;
+
+	wait_for_commits_under_way();
+	snapshot = GetLatestSnapshot();
+	if (m->barrier.xids != NULL)
+		pfree(m->barrier.xids);
+	m->barrier.xids = MemoryContextAlloc(m->context, sizeof(uint64) * Max(snapshot->xcnt, 1));
+	m->barrier.nxids = 0;
+	for (uint32 i = 0; i < snapshot->xcnt; i++)
+		if (TransactionIdDidCommit(snapshot->xip[i]))
+			m->barrier.xids[m->barrier.nxids++] = derive_frontier_widen(snapshot->xip[i]);
+	m->barrier.version = version;
+	m->barrier.fresh = true;
+}
+
+/* Says whether a view may be built under this tick's snapshot. */
+static bool
+barrier_passed(Maintainer *m, LiveView *view, const Frontier *next)
+{
+	if (m->barrier.version < view->interest_version || m->barrier.fresh)
+		return false;
+	for (int i = 0; i < m->barrier.nxids; i++)
+		if (!derive_frontier_contains(next, m->barrier.xids[i]))
+			return false;
+	return true;
+}
+
+/* ---------- one view ---------- */
+
+/* Returns the first view that this one reads and that is not live now, or NULL. */
+static LiveView *
+source_not_live(Maintainer *m, LiveView *view)
+{
+	ListCell   *lc;
+
+	foreach(lc, m->views->views)
+	{
+		LiveView   *source = lfirst(lc);
+
+		if (source == view)
+			break;
+		if (derive_live_view_reads(view, source->view) &&
+			(source->state != VIEW_LIVE || source->paused || !source->cohort->active))
+			return source;
+	}
+	return NULL;
+}
+
+/* Looks at the deltas of a view's sources: rows, and whether some are missing. */
+static void
+inspect_deltas(LiveView *view, bool *changed, SourceDelta **lost)
+{
+	ListCell   *lc;
+
+	*changed = false;
+	*lost = NULL;
+	if (view->cohort == NULL)
+		return;
+	foreach(lc, derive_runner_plan(view->runner)->sources)
+	{
+		SourceDelta *delta = derive_delta_find(&view->cohort->deltas,
+											   ((PlanSource *) lfirst(lc))->relid);
+
+		if (delta == NULL)
+			continue;
+		*changed |= delta->nrows > 0;
+		if (delta->lost)
+			*lost = delta;
+	}
+}
+
+/* Returns an error's message with its detail, in CurrentMemoryContext. */
+static char *
+describe_error(ErrorData *error)
+{
+	if (error->detail != NULL)
+		return psprintf("%s (%s)", error->message, error->detail);
+	return pstrdup(error->message);
+}
+
+/*
+ * Maintains a view in a subtransaction.  Returns NULL, or the error that undid it.
+ */
+static ErrorData *
+run_protected(Maintainer *m, LiveView *view, bool recompute, SourceDelta *out,
+			  RunnerStats *stats)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *error = NULL;
+
+	memset(stats, 0, sizeof(RunnerStats));
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		if (recompute)
+			derive_runner_recompute(view->runner, view->state == VIEW_BUILDING, out, stats);
+		else
+			derive_runner_apply(view->runner, &view->cohort->deltas, out, stats);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (out != NULL)
+			derive_delta_reset(out);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return error;
+}
+
+/* Maintains a view; an error makes it failed. */
+static void
+maintain(Maintainer *m, LiveView *view, bool recompute)
+{
+	SourceDelta *out = view->cohort ? derive_delta_find(&view->cohort->deltas, view->view) : NULL;
+	RunnerStats stats;
+	ErrorData  *error;
+	instr_time	start,
+				elapsed;
+
+	INSTR_TIME_SET_CURRENT(start);
+	error = run_protected(m, view, recompute, out, &stats);
+	if (error != NULL && !recompute && error->sqlerrcode == ERRCODE_DERIVE_VIEW_DIVERGED)
+	{
+		ereport(WARNING,
+				(errcode(ERRCODE_DERIVE_VIEW_DIVERGED),
+				 errmsg("derived view \"%s\" is not what its source changes say; recomputing it",
+						get_rel_name(view->view)),
+				 errdetail("%s", describe_error(error))));
+		recompute = true;
+		error = run_protected(m, view, recompute, out, &stats);
+	}
+	INSTR_TIME_SET_CURRENT(elapsed);
+	INSTR_TIME_SUBTRACT(elapsed, start);
+
+	if (error != NULL)
+	{
+		derive_view_set_fail(view, describe_error(error));
+		return;
+	}
+	view->failures = 0;
+	derive_view_set_state(view, VIEW_LIVE, "");
+	if (view->cohort == NULL)
+		view->cohort = main_cohort(m);
+	if (recompute && view->refreshes_done != view->refreshes)
+	{
+		view->refreshes_done = view->refreshes;
+		view->progress_changed = true;
+	}
+	derive_view_stats_count(view->view, stats.rows_changed, recompute,
+							INSTR_TIME_GET_MICROSEC(elapsed));
+}
+
+/* Does what this tick must do for one view. */
+static void
+process_view(Maintainer *m, LiveView *view, const Frontier *next)
+{
+	LiveView   *obstacle;
+	SourceDelta *lost;
+	bool		changed;
+
+	if (view->paused || !view->locked)
+		return;
+	obstacle = source_not_live(m, view);
+	if (obstacle != NULL)
+	{
+		if (view->state == VIEW_LIVE)
+			derive_view_set_state(view, VIEW_STALE,
+								  psprintf("source view %s is %s", get_rel_name(obstacle->view),
+										   obstacle->paused ? "paused" :
+										   derive_view_state_name(obstacle->state)));
+		return;
+	}
+	if (view->state != VIEW_LIVE)
+	{
+		if (view->state == VIEW_FAILED && view->retry_at > GetCurrentTimestamp())
+			return;
+		if (barrier_passed(m, view, next))
+			maintain(m, view, true);
+		return;
+	}
+	inspect_deltas(view, &changed, &lost);
+	if (lost != NULL)
+		ereport(LOG,
+				(errmsg("recomputing derived view \"%s\": the changes of \"%s\" cannot be followed",
+						get_rel_name(view->view), get_rel_name(lost->relid)),
+				 errdetail("%s", lost->lost_reason)));
+	if (lost != NULL || view->refreshes != view->refreshes_done)
+		maintain(m, view, true);
+	else if (changed)
+		maintain(m, view, false);
+}
+
+/* ---------- end of a tick ---------- */
+
+/* Moves all active cohorts to the new frontier, where they are one. */
+static void
+advance_cohorts(Maintainer *m, const Frontier *next, XLogRecPtr lsn)
+{
+	Cohort	   *target = main_cohort(m);
+	MemoryContext old = MemoryContextSwitchTo(m->context);
+	List	   *remaining = list_make1(target);
+	ListCell   *lc,
+			   *lv;
+
+	derive_frontier_free(target->frontier);
+	target->frontier = derive_frontier_copy(next);
+	target->lsn = lsn;
+	foreach(lc, m->cohorts)
+	{
+		Cohort	   *cohort = lfirst(lc);
+		bool		used = false;
+
+		if (cohort == target)
+			continue;
+		foreach(lv, m->views->views)
+		{
+			LiveView   *view = lfirst(lv);
+
+			if (view->cohort != cohort)
+				continue;
+			used |= !cohort->active;
+			if (cohort->active)
+			{
+				view->cohort = target;
+				view->progress_changed = true;
+			}
+		}
+		if (used)
+			remaining = lappend(remaining, cohort);
+		else
+		{
+			derive_frontier_free(cohort->frontier);
+			pfree(cohort);
+		}
+	}
+	list_free(m->cohorts);
+	m->cohorts = remaining;
+	MemoryContextSwitchTo(old);
+}
+
+/* Gives up on views left behind once what is kept for them has grown too large. */
+static void
+bound_retention(Maintainer *m)
+{
+	ListCell   *lc;
+
+	if (list_length(m->cohorts) == 1 ||
+		derive_batch_kept_bytes(m->batch) < (int64) derive_batch_memory * 1024 * RETAIN_FACTOR)
+		return;
+	foreach(lc, m->views->views)
+	{
+		LiveView   *view = lfirst(lc);
+
+		if (view->cohort != NULL && view->cohort != main_cohort(m))
+			derive_view_set_state(view, VIEW_STALE,
+								  "a source stayed locked and too many changes had to be kept");
+	}
+}
+
+/* Writes changed progress; returns whether there was any. */
+static bool
+write_progress(Maintainer *m)
+{
+	bool		any = false;
+	ListCell   *lc;
+
+	foreach(lc, m->views->views)
+	{
+		LiveView   *view = lfirst(lc);
+		bool		behind = view->cohort != NULL && view->cohort != main_cohort(m);
+
+		if (!view->progress_changed)
+			continue;
+		derive_catalog_write_progress(view->id, derive_view_state_name(view->state), view->reason,
+									  behind ? derive_frontier_text(view->cohort->frontier) : NULL,
+									  behind ? view->cohort->lsn : InvalidXLogRecPtr,
+									  view->refreshes_done);
+		view->progress_changed = false;
+		any = true;
+	}
+	return any;
+}
+
+/* Writes the frontier's row. */
+static void
+write_frontier(Maintainer *m, XLogRecPtr restart_lsn)
+{
+	CatalogFrontier row;
+
+	row.frontier = derive_frontier_text(main_cohort(m)->frontier);
+	row.applied_lsn = main_cohort(m)->lsn;
+	row.restart_lsn = restart_lsn;
+	row.system_identifier = m->system_identifier;
+	derive_catalog_write_frontier(&row);
+	m->frontier_stored = true;
+}
+
+/* Counts live views that are not at the pipeline's frontier. */
+static int
+count_behind(Maintainer *m)
+{
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, m->views->views)
+	{
+		LiveView   *view = lfirst(lc);
+
+		n += view->cohort != NULL && view->cohort != main_cohort(m) && !view->paused;
+	}
+	return n;
+}
+
+/* Says whether a view waits for a tick in which it can be built or refreshed. */
+static bool
+work_is_left(Maintainer *m)
+{
+	ListCell   *lc;
+
+	foreach(lc, m->views->views)
+	{
+		LiveView   *view = lfirst(lc);
+
+		if (view->paused || view->runner == NULL || source_not_live(m, view) != NULL)
+			continue;
+		if (view->state == VIEW_BUILDING || view->state == VIEW_STALE || view->dirty ||
+			(view->state == VIEW_LIVE && view->refreshes != view->refreshes_done))
+			return true;
+	}
+	return false;
+}
+
+bool
+derive_tick_confirm(Maintainer *m)
+{
+	if (XLogRecPtrIsInvalid(m->unconfirmed_lsn))
+		return false;
+	if (GetFlushRecPtr(NULL) < m->unflushed_commit)
+		return true;
+	DERIVE_STEP("tick-confirm");
+	derive_stream_confirm(m->stream, m->unconfirmed_lsn);
+	m->unconfirmed_lsn = InvalidXLogRecPtr;
+	return false;
+}
+
+/* Publishes what waiters and status views look at. */
+static void
+publish(Maintainer *m, const TickResult *result, uint64 request, uint64 frontier_request)
+{
+	Pipeline   *p = m->pipeline;
+	TimestampTz oldest = derive_batch_oldest_commit_time(m->batch);
+
+	pg_atomic_write_u64(&p->applied_lsn, main_cohort(m)->lsn);
+	pg_atomic_write_u32(&p->views_behind, count_behind(m));
+	pg_atomic_fetch_add_u64(&p->transactions, result->transactions);
+	pg_atomic_fetch_add_u64(&p->changes, result->changes);
+	pg_atomic_fetch_add_u64(&p->ticks, 1);
+	SpinLockAcquire(&p->mutex);
+	p->last_tick_at = GetCurrentTimestamp();
+	p->oldest_pending = oldest;
+	SpinLockRelease(&p->mutex);
+	m->frontier_request_done = frontier_request;
+	pg_write_barrier();
+	pg_atomic_write_u64(&p->tick_done, request);
+	ConditionVariableBroadcast(&p->tick_cv);
+}
+
+/*
+ * Runs one tick.
+ */
+void
+derive_tick_run(Maintainer *m, TickResult *result)
+{
+	uint64		request = pg_atomic_read_u64(&m->pipeline->tick_request);
+	uint64		frontier_request = pg_atomic_read_u64(&m->pipeline->frontier_request);
+	MemoryContext old = CurrentMemoryContext;
+	Frontier   *next;
+	XLogRecPtr	target;
+	XLogRecPtr	restart_lsn;
+	BatchStats	stats;
+	bool		write;
+	ListCell   *lc;
+
+	pg_memory_barrier();
+	memset(result, 0, sizeof(TickResult));
+	DERIVE_STEP("tick-start");
+	begin_locked(m);
+	MemoryContextSwitchTo(m->tick_context);
+	split_cohorts(m);
+	foreach(lc, m->cohorts)
+		derive_view_set_prepare_deltas(m->views, lfirst(lc));
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	next = derive_frontier_from_snapshot(GetActiveSnapshot());
+	target = Max(position_behind_snapshot(m->pipeline),
+				 pg_atomic_read_u64(&m->pipeline->wait_lsn));
+	DERIVE_STEP("tick-snapshot");
+	derive_batch_collect(m->batch, m->cohorts, next, target, &stats);
+	DERIVE_STEP("tick-drained");
+	if (stats.interest_version != m->barrier.version)
+		take_barrier(m, stats.interest_version);
+
+	foreach(lc, m->views->views)
+		process_view(m, lfirst(lc), next);
+
+	bound_retention(m);
+	advance_cohorts(m, next, derive_batch_oldest_deferred(m->batch, target));
+	derive_batch_prune(m->batch, m->cohorts);
+	restart_lsn = derive_batch_oldest_kept(m->batch, stats.decoded_lsn);
+
+	SPI_connect();
+	write = write_progress(m);
+	if (write || stats.transactions > 0 || !m->frontier_stored ||
+		frontier_request != m->frontier_request_done)
+	{
+		write_frontier(m, restart_lsn);
+		write = true;
+	}
+	SPI_finish();
+	DERIVE_STEP("tick-frontier");
+	foreach(lc, m->cohorts)
+	{
+		ListCell   *ld;
+
+		foreach(ld, ((Cohort *) lfirst(lc))->deltas.sources)
+			derive_delta_reset(lfirst(ld));
+		((Cohort *) lfirst(lc))->deltas.sources = NIL;
+	}
+	PopActiveSnapshot();
+	DERIVE_STEP("tick-commit");
+	CommitTransactionCommand();
+	DERIVE_STEP("tick-committed");
+
+	if (XLogRecPtrIsInvalid(m->unconfirmed_lsn))
+	{
+		m->unconfirmed_lsn = restart_lsn;
+		if (write)
+			m->unflushed_commit = XactLastCommitEnd;
+	}
+	result->transactions = stats.transactions;
+	result->changes = stats.changes;
+	result->deferred = stats.deferred;
+	result->behind = list_length(m->cohorts) > 1 || work_is_left(m);
+	result->again = m->barrier.fresh;
+	m->barrier.fresh = false;
+	publish(m, result, request, frontier_request);
+	if (write)
+		pgstat_report_stat(false);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(m->tick_context);
+}
+
+TimestampTz
+derive_tick_next_retry(Maintainer *m)
+{
+	TimestampTz first = 0;
+	ListCell   *lc;
+
+	foreach(lc, m->views->views)
+	{
+		LiveView   *view = lfirst(lc);
+
+		if (view->state == VIEW_FAILED && !view->paused &&
+			(first == 0 || view->retry_at < first))
+			first = view->retry_at;
+	}
+	return first;
+}

@@ -1,0 +1,795 @@
+/*-------------------------------------------------------------------------
+ *
+ * view_set.c
+ *	  The views of a pipeline as the applier knows them.
+ *
+ * The applier keeps one ViewSet between ticks.  It is brought up to date in
+ * transactions of their own, because reading a catalog takes a snapshot and a
+ * tick must take its locks before its snapshot.  What can change:
+ *  - the catalog of views, told by catalog_version of the pipeline's entry;
+ *  - a relation that a view depends on, told by relcache invalidation: the view
+ *    becomes dirty, and its plan, locks and kept statements are made again.
+ *
+ * Locks of a tick, all taken conditionally, never waiting:
+ *  - ROW EXCLUSIVE on each target, which it writes;
+ *  - ACCESS SHARE on each source and its partitions, which it reads;
+ *  - SHARE UPDATE EXCLUSIVE on each partitioned table among them.  Attaching a
+ *    partition takes that lock and no stronger one, and brings rows that the log
+ *    does not tell of; so it must not happen between lock and snapshot.
+ * A view whose locks cannot be had stays behind for this tick, and so do all
+ * views that are joined with it by views over views (its component).
+ *
+ * Ids of views rise with their creation and a view can only read views that
+ * exist, so the order of ids is a topological order.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "maintain/view_set.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "base/owner.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/view_catalog.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "rewrite/rewriteHandler.h"
+#include "storage/lmgr.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+/* ---------- invalidations ---------- */
+
+#define MAX_INVALIDATED 64
+
+static Oid	invalidated[MAX_INVALIDATED];
+static int	ninvalidated = 0;
+static bool all_invalidated = false;
+
+/* Relcache callback: notes a relation; may be called at any time. */
+static void
+note_invalidation(Datum arg, Oid relid)
+{
+	if (!OidIsValid(relid))
+		all_invalidated = true;
+	else if (relid >= FirstNormalObjectId && !all_invalidated)
+	{
+		for (int i = 0; i < ninvalidated; i++)
+			if (invalidated[i] == relid)
+				return;
+		if (ninvalidated < MAX_INVALIDATED)
+			invalidated[ninvalidated++] = relid;
+		else
+			all_invalidated = true;
+	}
+}
+
+/* Says whether a view's plan or locks were made from a relation. */
+static bool
+depends_on(LiveView *view, Oid relid)
+{
+	ListCell   *lc;
+
+	if (relid == view->definition || relid == view->state_table)
+		return true;
+	foreach(lc, view->locks)
+		if (((TickLock *) lfirst(lc))->relid == relid)
+			return true;
+	return false;
+}
+
+bool
+derive_view_set_has_invalidations(void)
+{
+	return all_invalidated || ninvalidated > 0;
+}
+
+bool
+derive_view_set_is_dirty(ViewSet *set)
+{
+	bool		dirty = set->catalog_changed;
+	ListCell   *lc;
+
+	foreach(lc, set->views)
+	{
+		LiveView   *view = lfirst(lc);
+
+		if (all_invalidated)
+			view->dirty = true;
+		for (int i = 0; i < ninvalidated && !view->dirty; i++)
+			view->dirty = depends_on(view, invalidated[i]);
+		if (view->state == VIEW_FAILED && view->runner == NULL &&
+			view->retry_at <= GetCurrentTimestamp())
+			view->dirty = true;
+		dirty |= view->dirty && !view->paused;
+	}
+	ninvalidated = 0;
+	all_invalidated = false;
+	return dirty;
+}
+
+/* ---------- the set ---------- */
+
+/* Makes an empty set, which a reload fills. */
+ViewSet *
+derive_view_set_create(void)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "pg_derive views",
+												  ALLOCSET_DEFAULT_SIZES);
+	ViewSet    *set = MemoryContextAllocZero(context, sizeof(ViewSet));
+
+	set->context = context;
+	set->catalog_changed = true;
+	CacheRegisterRelcacheCallback(note_invalidation, (Datum) 0);
+	return set;
+}
+
+LiveView *
+derive_view_set_find(ViewSet *set, Oid view)
+{
+	ListCell   *lc;
+
+	foreach(lc, set->views)
+		if (((LiveView *) lfirst(lc))->view == view)
+			return lfirst(lc);
+	return NULL;
+}
+
+const char *
+derive_view_state_name(ViewState state)
+{
+	switch (state)
+	{
+		case VIEW_BUILDING:
+			return "building";
+		case VIEW_LIVE:
+			return "live";
+		case VIEW_STALE:
+			return "stale";
+		case VIEW_FAILED:
+			return "failed";
+	}
+	return "";
+}
+
+/* Changes a view's state; a view that is not live leaves its cohort. */
+void
+derive_view_set_state(LiveView *view, ViewState state, const char *reason)
+{
+	char	   *copy;
+
+	if (state != VIEW_LIVE)
+		view->cohort = NULL;
+	if (view->state == state && strcmp(view->reason, reason) == 0)
+		return;
+	copy = MemoryContextStrdup(GetMemoryChunkContext(view), reason);
+	pfree(view->reason);
+	view->reason = copy;
+	view->state = state;
+	view->progress_changed = true;
+}
+
+/* Marks a view failed; it is tried again after 1, 2, 4 ... 256 seconds. */
+void
+derive_view_set_fail(LiveView *view, const char *reason)
+{
+	int			seconds = 1 << Min(view->failures, 8);
+
+	view->failures++;
+	view->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), seconds * 1000L);
+	derive_view_set_state(view, VIEW_FAILED, reason);
+	ereport(LOG,
+			(errmsg("derived view \"%s\" failed: %s", get_rel_name(view->view), reason),
+			 errdetail("It is tried again in %d seconds or at derive.refresh.", seconds)));
+}
+
+bool
+derive_live_view_reads(LiveView *view, Oid source)
+{
+	ListCell   *lc;
+
+	if (view->runner == NULL)
+		return false;
+	foreach(lc, derive_runner_plan(view->runner)->sources)
+		if (((PlanSource *) lfirst(lc))->relid == source)
+			return true;
+	return false;
+}
+
+/* ---------- reload: plans ---------- */
+
+/* Throws away what was made from a view's definition. */
+static void
+forget_plan(LiveView *view)
+{
+	if (view->runner != NULL)
+		derive_runner_destroy(view->runner);
+	view->runner = NULL;
+	view->locks = NIL;
+	if (view->plan_context != NULL)
+		MemoryContextDelete(view->plan_context);
+	view->plan_context = NULL;
+}
+
+/* Adds a lock to a view's list, in CurrentMemoryContext. */
+static void
+add_lock(LiveView *view, Oid relid, LOCKMODE mode)
+{
+	TickLock   *lock = palloc(sizeof(TickLock));
+
+	lock->relid = relid;
+	lock->mode = mode;
+	view->locks = lappend(view->locks, lock);
+}
+
+/* Adds the locks of a source and, if it is partitioned, of its partitions. */
+static void
+add_source_locks(LiveView *view, Oid relid)
+{
+	ListCell   *lc;
+
+	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
+	{
+		add_lock(view, relid, AccessShareLock);
+		return;
+	}
+	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+	{
+		Oid			part = lfirst_oid(lc);
+
+		add_lock(view, part, get_rel_relkind(part) == RELKIND_PARTITIONED_TABLE ?
+				 ShareUpdateExclusiveLock : AccessShareLock);
+	}
+}
+
+/* Takes a lock if that is possible at once and the relation exists. */
+static bool
+lock_now(Oid relid, LOCKMODE mode)
+{
+	return ConditionalLockRelationOid(relid, mode) &&
+		SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid));
+}
+
+/* Returns a copy of the query that an ordinary view holds. */
+static Query *
+definition_query(Oid definition)
+{
+	Relation	rel = relation_open(definition, NoLock);
+	Query	   *query = copyObject(get_view_query(rel));
+
+	relation_close(rel, NoLock);
+	return query;
+}
+
+/* Returns the owner of a relation that is locked. */
+static Oid
+relation_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/* Locks, without waiting, every relation that a query reads. */
+static bool
+lock_query_sources(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst(lc);
+
+		if (rte->rtekind == RTE_RELATION && rte->relkind != RELKIND_VIEW &&
+			!lock_now(rte->relid, AccessShareLock))
+			return false;
+	}
+	return true;
+}
+
+/* Says whether two lists of locks name the same relations. */
+static bool
+same_locks(List *a, List *b)
+{
+	ListCell   *la,
+			   *lb;
+
+	if (list_length(a) != list_length(b))
+		return false;
+	forboth(la, a, lb, b)
+		if (((TickLock *) lfirst(la))->relid != ((TickLock *) lfirst(lb))->relid)
+			return false;
+	return true;
+}
+
+/*
+ * Makes plan, locks and runner of a view.  Returns false if a lock could not be
+ * had; then the view stays dirty.  Throws if the query cannot be planned.
+ */
+static bool
+make_plan(ViewSet *set, LiveView *view)
+{
+	MemoryContext caller;
+	MemoryContext context;
+	List	   *old_locks;
+	ViewPlan   *plan;
+	OwnerScope	scope;
+	Query	   *query;
+	ListCell   *lc;
+
+	if (!lock_now(view->view, AccessShareLock) || !lock_now(view->definition, AccessShareLock))
+		return false;
+	query = definition_query(view->definition);
+	if (!lock_query_sources(query))
+		return false;
+
+	old_locks = NIL;
+	caller = MemoryContextSwitchTo(CurTransactionContext);
+	foreach(lc, view->locks)
+	{
+		TickLock   *copy = palloc(sizeof(TickLock));
+
+		*copy = *(TickLock *) lfirst(lc);
+		old_locks = lappend(old_locks, copy);
+	}
+	forget_plan(view);
+	context = AllocSetContextCreate(set->context, "pg_derive plan", ALLOCSET_DEFAULT_SIZES);
+	view->plan_context = context;
+	MemoryContextSwitchTo(context);
+
+	view->owner = relation_owner(view->view);
+	derive_owner_enter(&scope, view->owner);
+	plan = derive_plan_make(query, NULL);
+	plan->key = list_copy(view->key);
+	derive_owner_leave(&scope);
+
+	add_lock(view, view->view, RowExclusiveLock);
+	foreach(lc, plan->sources)
+		add_source_locks(view, ((PlanSource *) lfirst(lc))->relid);
+	view->runner = derive_runner_create(context, plan, view->view, view->owner,
+										view->state_table);
+	MemoryContextSwitchTo(caller);
+
+	if (old_locks != NIL && !same_locks(old_locks, view->locks) && view->state == VIEW_LIVE)
+		derive_view_set_state(view, VIEW_STALE, "the partitions of a source changed");
+	return true;
+}
+
+/*
+ * Runs make_plan in a subtransaction; an error makes the view failed.
+ */
+static void
+try_make_plan(ViewSet *set, LiveView *view)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		if (make_plan(set, view))
+			view->dirty = false;
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(caller);
+		CurrentResourceOwner = owner;
+		view->runner = NULL;
+		forget_plan(view);
+		view->dirty = false;
+		derive_view_set_fail(view, error->message);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+}
+
+/* ---------- reload: catalog ---------- */
+
+/* Finds or makes the cohort of a stored frontier. */
+static Cohort *
+cohort_of(List **cohorts, const char *frontier)
+{
+	Cohort	   *main_cohort = linitial(*cohorts);
+	Cohort	   *cohort;
+	MemoryContext old;
+	ListCell   *lc;
+
+	if (frontier == NULL)
+		return main_cohort;
+	foreach(lc, *cohorts)
+	{
+		cohort = lfirst(lc);
+		if (strcmp(derive_frontier_text(cohort->frontier), frontier) == 0)
+			return cohort;
+	}
+	old = MemoryContextSwitchTo(GetMemoryChunkContext(main_cohort));
+	cohort = palloc0(sizeof(Cohort));
+	cohort->frontier = derive_frontier_parse(frontier);
+	*cohorts = lappend(*cohorts, cohort);
+	MemoryContextSwitchTo(old);
+	return cohort;
+}
+
+/* Returns the state of a name in derive_state.progress. */
+static ViewState
+state_from_name(const char *name)
+{
+	if (name == NULL)
+		return VIEW_BUILDING;
+	for (ViewState state = VIEW_BUILDING; state <= VIEW_FAILED; state++)
+		if (strcmp(derive_view_state_name(state), name) == 0)
+			return state;
+	return VIEW_STALE;
+}
+
+/* Makes a LiveView of a catalog row that the applier sees for the first time. */
+static LiveView *
+add_view(ViewSet *set, CatalogView *row, List **cohorts)
+{
+	LiveView   *view = MemoryContextAllocZero(set->context, sizeof(LiveView));
+
+	view->id = row->id;
+	view->state = state_from_name(row->state);
+	view->reason = MemoryContextStrdup(set->context, row->reason ? row->reason : "");
+	view->refreshes_done = row->refreshes_done;
+	view->dirty = true;
+	view->progress_changed = row->state == NULL;
+	if (view->state == VIEW_LIVE)
+		view->cohort = cohort_of(cohorts, row->frontier);
+	return view;
+}
+
+/* Takes over what a catalog row says. */
+static void
+update_view(ViewSet *set, LiveView *view, CatalogView *row)
+{
+	MemoryContext old = MemoryContextSwitchTo(set->context);
+
+	if (view->view != row->view || view->definition != row->definition ||
+		view->state_table != row->state_table)
+		view->dirty = true;
+	view->view = row->view;
+	view->definition = row->definition;
+	view->state_table = row->state_table;
+	list_free(view->key);
+	view->key = list_copy(row->key);
+	if (row->paused && !view->paused && view->state == VIEW_LIVE)
+		derive_view_set_state(view, VIEW_STALE, "it was paused");
+	view->paused = row->paused;
+	if (view->refreshes != row->refreshes)
+		view->retry_at = 0;
+	view->refreshes = row->refreshes;
+	MemoryContextSwitchTo(old);
+}
+
+/* Reads the catalog: views come, change and go. */
+static void
+read_catalog(ViewSet *set, List **cohorts)
+{
+	List	   *rows = derive_catalog_read_views();
+	List	   *views = NIL;
+	MemoryContext old;
+	ListCell   *lc;
+	bool		gone = false;
+
+	foreach(lc, rows)
+	{
+		CatalogView *row = lfirst(lc);
+		LiveView   *view = NULL;
+		ListCell   *lv;
+
+		foreach(lv, set->views)
+			if (((LiveView *) lfirst(lv))->id == row->id)
+				view = lfirst(lv);
+		if (view == NULL)
+			view = add_view(set, row, cohorts);
+		update_view(set, view, row);
+		old = MemoryContextSwitchTo(set->context);
+		views = lappend(views, view);
+		MemoryContextSwitchTo(old);
+	}
+	foreach(lc, set->views)
+	{
+		LiveView   *view = lfirst(lc);
+
+		if (!list_member_ptr(views, view))
+		{
+			forget_plan(view);
+			pfree(view->reason);
+			list_free(view->key);
+			pfree(view);
+			gone = true;
+		}
+	}
+	list_free(set->views);
+	set->views = views;
+	set->catalog_changed = false;
+	if (gone)
+		derive_catalog_delete_orphans();
+}
+
+/* ---------- reload: sources ---------- */
+
+/* Finds the SourceInfo of a relation in a list. */
+static SourceInfo *
+find_source(List *sources, Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, sources)
+		if (((SourceInfo *) lfirst(lc))->relid == relid)
+			return lfirst(lc);
+	return NULL;
+}
+
+/* Completes a SourceInfo from its relation's descriptor, in CurrentMemoryContext. */
+static void
+describe_source(SourceInfo *source)
+{
+	Relation	rel = table_open(source->relid, AccessShareLock);
+	int			attnum = -1;
+
+	if (source->derived)
+		for (int i = 1; i <= RelationGetNumberOfAttributes(rel); i++)
+			if (!TupleDescAttr(RelationGetDescr(rel), i - 1)->attisdropped)
+				source->columns = bms_add_member(source->columns, i);
+	source->attnums = palloc(sizeof(AttrNumber) * (bms_num_members(source->columns) + 1));
+	source->ncolumns = 0;
+	while ((attnum = bms_next_member(source->columns, attnum)) >= 0)
+		source->attnums[source->ncolumns++] = attnum;
+	source->desc = derive_layout_make_desc(RelationGetDescr(rel), source->ncolumns,
+										   source->attnums);
+	table_close(rel, NoLock);
+}
+
+/* Says whether two sources have the same columns, names and types. */
+static bool
+same_source(SourceInfo *a, SourceInfo *b)
+{
+	return bms_equal(a->columns, b->columns) && equalTupleDescs(a->desc, b->desc);
+}
+
+/*
+ * Collects the sources of all views anew.  Returns true if the decoder's interest
+ * (relations and columns that come from the log) changed.
+ */
+static bool
+collect_sources(ViewSet *set)
+{
+	MemoryContext context = AllocSetContextCreate(set->context, "pg_derive sources",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	List	   *sources = NIL;
+	bool		changed = false;
+	ListCell   *lc,
+			   *ls;
+
+	foreach(lc, set->views)
+	{
+		LiveView   *view = lfirst(lc);
+
+		if (view->runner == NULL)
+			continue;
+		foreach(ls, derive_runner_plan(view->runner)->sources)
+		{
+			PlanSource *needed = lfirst(ls);
+			SourceInfo *source = find_source(sources, needed->relid);
+
+			if (source == NULL)
+			{
+				source = palloc0(sizeof(SourceInfo));
+				source->relid = needed->relid;
+				source->derived = derive_view_set_find(set, needed->relid) != NULL;
+				sources = lappend(sources, source);
+			}
+			source->columns = bms_add_members(source->columns, needed->columns);
+		}
+	}
+	foreach(lc, sources)
+	{
+		SourceInfo *source = lfirst(lc);
+		SourceInfo *before = find_source(set->sources, source->relid);
+
+		describe_source(source);
+		if (before != NULL && same_source(before, source))
+			source->generation = before->generation;
+		else
+		{
+			source->generation = ++set->generation;
+			changed |= !source->derived;
+		}
+	}
+	changed |= list_length(sources) < list_length(set->sources);
+	MemoryContextSwitchTo(old);
+	if (set->source_context != NULL)
+		MemoryContextDelete(set->source_context);
+	set->source_context = context;
+	set->sources = sources;
+	return changed;
+}
+
+/* Numbers the connected components of views over views. */
+static void
+number_components(ViewSet *set)
+{
+	int			n = 0;
+	ListCell   *lc,
+			   *lr;
+
+	foreach(lc, set->views)
+		((LiveView *) lfirst(lc))->component = n++;
+	foreach(lc, set->views)
+	{
+		LiveView   *reader = lfirst(lc);
+
+		foreach(lr, set->views)
+		{
+			LiveView   *read = lfirst(lr);
+			int			from = read->component;
+			ListCell   *lv;
+
+			if (from == reader->component || !derive_live_view_reads(reader, read->view))
+				continue;
+			foreach(lv, set->views)
+				if (((LiveView *) lfirst(lv))->component == from)
+					((LiveView *) lfirst(lv))->component = reader->component;
+		}
+	}
+}
+
+bool
+derive_view_set_reload(ViewSet *set, List **cohorts)
+{
+	List	   *planned = NIL;
+	bool		changed;
+	ListCell   *lc;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	derive_view_set_is_dirty(set);
+	if (set->catalog_changed)
+		read_catalog(set, cohorts);
+	foreach(lc, set->views)
+	{
+		LiveView   *view = lfirst(lc);
+
+		if (!view->dirty || view->paused)
+			continue;
+		try_make_plan(set, view);
+		planned = lappend(planned, view);
+	}
+	changed = collect_sources(set);
+	if (changed)
+		set->interest_version++;
+	foreach(lc, planned)
+		if (((LiveView *) lfirst(lc))->state != VIEW_LIVE)
+			((LiveView *) lfirst(lc))->interest_version = set->interest_version;
+	number_components(set);
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return changed;
+}
+
+List *
+derive_view_set_interest(ViewSet *set)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, set->sources)
+	{
+		SourceInfo *source = lfirst(lc);
+		InterestItem *item;
+
+		if (source->derived)
+			continue;
+		item = palloc(sizeof(InterestItem));
+		item->source = source->relid;
+		item->columns = bms_copy(source->columns);
+		result = lappend(result, item);
+	}
+	return result;
+}
+
+/* ---------- a tick's part ---------- */
+
+void
+derive_view_set_lock(ViewSet *set)
+{
+	ListCell   *lc,
+			   *ll,
+			   *lo;
+
+	foreach(lc, set->views)
+	{
+		LiveView   *view = lfirst(lc);
+
+		view->locked = view->runner != NULL && !view->paused && !view->dirty;
+		foreach(ll, view->locks)
+		{
+			TickLock   *lock = lfirst(ll);
+
+			if (!view->locked)
+				break;
+			view->locked = lock_now(lock->relid, lock->mode);
+		}
+	}
+	/* One live view that cannot go keeps its whole component. */
+	foreach(lc, set->views)
+	{
+		LiveView   *view = lfirst(lc);
+
+		if (view->locked || view->state != VIEW_LIVE || view->paused)
+			continue;
+		foreach(lo, set->views)
+			if (((LiveView *) lfirst(lo))->component == view->component)
+				((LiveView *) lfirst(lo))->locked = false;
+	}
+}
+
+/* Makes an empty delta for a source, in CurrentMemoryContext. */
+static SourceDelta *
+make_delta(SourceInfo *source)
+{
+	SourceDelta *delta = palloc0(sizeof(SourceDelta));
+
+	delta->relid = source->relid;
+	delta->layout_generation = source->generation;
+	delta->ncolumns = source->ncolumns;
+	delta->attnums = source->attnums;
+	delta->desc = source->desc;
+	delta->slot = MakeSingleTupleTableSlot(source->desc, &TTSOpsVirtual);
+	return delta;
+}
+
+void
+derive_view_set_prepare_deltas(ViewSet *set, Cohort *cohort)
+{
+	ListCell   *lc,
+			   *lv;
+
+	cohort->deltas.sources = NIL;
+	foreach(lc, set->sources)
+	{
+		SourceInfo *source = lfirst(lc);
+
+		foreach(lv, set->views)
+		{
+			LiveView   *view = lfirst(lv);
+
+			if (view->cohort == cohort && derive_live_view_reads(view, source->relid))
+			{
+				cohort->deltas.sources = lappend(cohort->deltas.sources, make_delta(source));
+				break;
+			}
+		}
+	}
+}

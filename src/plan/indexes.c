@@ -1,0 +1,480 @@
+/*-------------------------------------------------------------------------
+ *
+ * indexes.c
+ *	  What the sources' indexes say: which columns identify a row of a join, and
+ *	  which indexes are missing.
+ *
+ * A row of a join is identified by the keys of the joined rows.  Not all are needed:
+ * in "orders JOIN customers ON customers.id = orders.customer_id" the order
+ * determines its customer, because it gives a value to each column of the
+ * customer's key.  So the view's key is made of the keys of as few occurrences as
+ * determine all others by equalities.
+ *
+ * A key is a primary key, or a unique index that treats NULLs as equal (such as the
+ * ones of derived views).  A unique index over columns that are merely NOT NULL now
+ * does not count, and neither does one that is deferrable, partial, over
+ * expressions, or not valid.
+ *
+ * Opens the sources without locking; the caller holds locks on them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/amapi.h"
+#include "access/genam.h"
+#include "access/relation.h"
+#include "access/stratnum.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_index.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "plan/fold.h"
+#include "plan/indexes.h"
+
+/* One side of an equality condition. */
+typedef struct EqualitySide
+{
+	int occurrence; /* counted from 1; 0: a constant */
+	AttrNumber attno;
+} EqualitySide;
+
+/* A condition "column = column" or "column = constant" of a region. */
+typedef struct Equality
+{
+	EqualitySide sides[2];
+	Oid operator;
+	Oid collation;
+} Equality;
+
+/* The key of an occurrence's source: parallel arrays. */
+typedef struct SourceKey
+{
+	int ncolumns; /* 0: none */
+	AttrNumber attnos[INDEX_MAX_KEYS];
+	Oid opfamilies[INDEX_MAX_KEYS];
+	Oid collations[INDEX_MAX_KEYS];
+} SourceKey;
+
+/*
+ * Reads one side of an equality.  False if it is neither column nor constant.
+ */
+static bool
+read_side(Node *node, EqualitySide *side)
+{
+	while (IsA(node, RelabelType))
+		node = (Node *) ((RelabelType *) node)->arg;
+	side->occurrence = 0;
+	side->attno = InvalidAttrNumber;
+	if (IsA(node, Const))
+		return !((Const *) node)->constisnull;
+	if (!IsA(node, Var))
+		return false;
+	side->occurrence = ((Var *) node)->varno;
+	side->attno = ((Var *) node)->varattno;
+	return true;
+}
+
+/*
+ * Adds the equalities of a condition to a list of Equality.
+ */
+static List *
+collect_equalities(List *equalities, Node *qual)
+{
+	if (is_andclause(qual))
+	{
+		ListCell *lc;
+
+		foreach (lc, ((BoolExpr *) qual)->args)
+			equalities = collect_equalities(equalities, lfirst(lc));
+	}
+	else if (is_opclause(qual) && list_length(((OpExpr *) qual)->args) == 2)
+	{
+		OpExpr *op = (OpExpr *) qual;
+		Equality *equality = palloc0_object(Equality);
+
+		equality->operator= op->opno;
+		equality->collation = op->inputcollid;
+		if (read_side(linitial(op->args), &equality->sides[0]) &&
+			read_side(lsecond(op->args), &equality->sides[1]))
+			equalities = lappend(equalities, equality);
+	}
+	return equalities;
+}
+
+/*
+ * Returns the "column = column" and "column = constant" conditions of a region, and
+ * other operators between such, which is for the users of the list to tell apart.
+ */
+static List *
+region_equalities(Region *region)
+{
+	List *equalities = NIL;
+	ListCell *lc;
+
+	foreach (lc, region->quals)
+		equalities = collect_equalities(equalities, lfirst(lc));
+	return equalities;
+}
+
+/*
+ * True if an index identifies the rows of its table.
+ */
+static bool
+index_identifies(Relation index, bool primary)
+{
+	Form_pg_index form = index->rd_index;
+
+	if (!form->indisvalid || !form->indimmediate || !form->indisunique ||
+		RelationGetIndexPredicate(index) != NIL ||
+		RelationGetIndexExpressions(index) != NIL)
+		return false;
+	return primary ? form->indisprimary : form->indnullsnotdistinct;
+}
+
+/*
+ * Reads the key columns of an index.
+ */
+static void
+read_source_key(Relation index, SourceKey *key)
+{
+	key->ncolumns = IndexRelationGetNumberOfKeyAttributes(index);
+	for (int i = 0; i < key->ncolumns; i++)
+	{
+		key->attnos[i] = index->rd_index->indkey.values[i];
+		key->opfamilies[i] = index->rd_opfamily[i];
+		key->collations[i] = index->rd_indcollation[i];
+	}
+}
+
+/*
+ * Finds the key of a relation: its primary key, else another one, see the head of
+ * this file.
+ */
+static void
+find_source_key(Oid relid, SourceKey *key)
+{
+	Relation relation = table_open(relid, NoLock);
+	List *indexes = RelationGetIndexList(relation);
+
+	key->ncolumns = 0;
+	for (int pass = 0; pass < 2 && key->ncolumns == 0; pass++)
+	{
+		ListCell *lc;
+
+		foreach (lc, indexes)
+		{
+			Relation index = index_open(lfirst_oid(lc), AccessShareLock);
+
+			if (key->ncolumns == 0 && index_identifies(index, pass == 0))
+				read_source_key(index, key);
+			index_close(index, AccessShareLock);
+		}
+	}
+	table_close(relation, NoLock);
+}
+
+/*
+ * Returns the output attno of a column of an occurrence, or InvalidAttrNumber.
+ */
+static AttrNumber
+find_output(Region *region, int occurrence, AttrNumber attno)
+{
+	ListCell *lc;
+
+	foreach (lc, region->columns)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
+		Var *var = (Var *) tle->expr;
+
+		if (IsA(var, Var) && var->varno == occurrence && var->varattno == attno)
+			return tle->resno;
+	}
+	return InvalidAttrNumber;
+}
+
+/*
+ * True if the output has all key columns of an occurrence.
+ */
+static bool
+key_is_output(Region *region, int occurrence, const SourceKey *key)
+{
+	for (int i = 0; i < key->ncolumns; i++)
+	{
+		if (find_output(region, occurrence, key->attnos[i]) == InvalidAttrNumber)
+			return false;
+	}
+	return key->ncolumns > 0;
+}
+
+/*
+ * True if an equality gives a value to a key column, once the occurrences in known
+ * are determined.
+ */
+static bool
+equality_determines(Equality *equality, int occurrence, const SourceKey *key, int column,
+					Bitmapset *known)
+{
+	if (get_op_opfamily_strategy(equality->operator, key->opfamilies[column]) !=
+			BTEqualStrategyNumber ||
+		equality->collation != key->collations[column])
+		return false;
+	for (int i = 0; i < 2; i++)
+	{
+		EqualitySide *side = &equality->sides[i];
+		EqualitySide *other = &equality->sides[1 - i];
+
+		if (side->occurrence == occurrence && side->attno == key->attnos[column] &&
+			(other->occurrence == 0 || bms_is_member(other->occurrence, known)))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * True if equalities give a value to each key column of an occurrence.
+ */
+static bool
+is_determined(List *equalities, int occurrence, const SourceKey *key, Bitmapset *known)
+{
+	for (int i = 0; i < key->ncolumns; i++)
+	{
+		bool found = false;
+		ListCell *lc;
+
+		foreach (lc, equalities)
+			found |= equality_determines(lfirst(lc), occurrence, key, i, known);
+		if (!found)
+			return false;
+	}
+	return key->ncolumns > 0;
+}
+
+/*
+ * True if the rows of the chosen occurrences determine those of all others.
+ */
+static bool
+determines_all(Region *region, List *equalities, const SourceKey *keys, Bitmapset *chosen)
+{
+	Bitmapset *known = bms_copy(chosen);
+	int before;
+
+	do
+	{
+		before = bms_num_members(known);
+		for (int i = 1; i <= region->noccurrences; i++)
+		{
+			if (is_determined(equalities, i, &keys[i - 1], known))
+				known = bms_add_member(known, i);
+		}
+	} while (bms_num_members(known) > before);
+	return before == region->noccurrences;
+}
+
+/*
+ * Returns the output columns that identify a row of a region whose columns are the
+ * view's, as a list of attnos; NIL if there are none such.
+ */
+List *
+derive_region_view_key(Region *region)
+{
+	SourceKey *keys = palloc0_array(SourceKey, region->noccurrences);
+	List *equalities = region_equalities(region);
+	Bitmapset *chosen = NULL;
+	List *key = NIL;
+
+	for (int i = 1; i <= region->noccurrences; i++)
+	{
+		find_source_key(region->occurrences[i - 1].rte->relid, &keys[i - 1]);
+		if (key_is_output(region, i, &keys[i - 1]))
+			chosen = bms_add_member(chosen, i);
+	}
+	if (!determines_all(region, equalities, keys, chosen))
+		return NIL;
+
+	for (int i = region->noccurrences; i >= 1; i--)
+	{
+		Bitmapset *fewer = bms_del_member(bms_copy(chosen), i);
+
+		if (bms_num_members(fewer) > 0 && determines_all(region, equalities, keys, fewer))
+			chosen = fewer;
+	}
+	for (int i = 1; i <= region->noccurrences; i++)
+	{
+		for (int j = 0; bms_is_member(i, chosen) && j < keys[i - 1].ncolumns; j++)
+			key = list_append_unique_int(key,
+										 find_output(region, i, keys[i - 1].attnos[j]));
+	}
+	return key;
+}
+
+/*
+ * True if the first columns of an index are the given ones, in any order.
+ */
+static bool
+index_starts_with(Relation index, Bitmapset *columns)
+{
+	Bitmapset *leading = NULL;
+	bool ordered = index->rd_indam->amcanorder;
+	int n = bms_num_members(columns);
+
+	if (!index->rd_index->indisvalid || RelationGetIndexPredicate(index) != NIL ||
+		n > IndexRelationGetNumberOfKeyAttributes(index) ||
+		(!ordered && (index->rd_rel->relam != HASH_AM_OID || n > 1)))
+		return false;
+	for (int i = 0; i < n; i++)
+	{
+		if (index->rd_index->indkey.values[i] <= 0)
+			return false;
+		leading = bms_add_member(leading, index->rd_index->indkey.values[i]);
+	}
+	return bms_equal(leading, columns);
+}
+
+/*
+ * True if a relation has a valid index that starts with the given columns.
+ */
+static bool
+has_index(Oid relid, Bitmapset *columns)
+{
+	Relation relation = table_open(relid, NoLock);
+	bool found = false;
+	ListCell *lc;
+
+	foreach (lc, RelationGetIndexList(relation))
+	{
+		Relation index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		found |= index_starts_with(index, columns);
+		index_close(index, AccessShareLock);
+	}
+	table_close(relation, NoLock);
+	return found;
+}
+
+/*
+ * Adds a CREATE INDEX statement to a list of them, if the relation has no such index
+ * and the list not the same statement.
+ */
+static List *
+suggest_index(List *statements, Oid relid, Bitmapset *columns)
+{
+	StringInfoData statement;
+	int attno = -1;
+	const char *separator = "";
+	ListCell *lc;
+
+	if (bms_is_empty(columns) || has_index(relid, columns))
+		return statements;
+
+	initStringInfo(&statement);
+	appendStringInfo(&statement, "CREATE INDEX ON %s (", derive_relation_name(relid));
+	while ((attno = bms_next_member(columns, attno)) >= 0)
+	{
+		appendStringInfo(&statement, "%s%s", separator,
+						 quote_identifier(get_attname(relid, attno, false)));
+		separator = ", ";
+	}
+	appendStringInfoString(&statement, ")");
+
+	foreach (lc, statements)
+	{
+		if (strcmp(lfirst(lc), statement.data) == 0)
+			return statements;
+	}
+	return lappend(statements, statement.data);
+}
+
+/*
+ * True if an operator is the equality of some btree operator family.
+ */
+static bool
+is_equality_operator(Oid operator)
+{
+	return get_mergejoin_opfamilies(operator) != NIL;
+}
+
+/*
+ * Returns the columns by which an occurrence is looked up from another one.
+ */
+static Bitmapset *
+lookup_columns(List *equalities, int occurrence, int partner)
+{
+	Bitmapset *columns = NULL;
+	ListCell *lc;
+
+	foreach (lc, equalities)
+	{
+		Equality *equality = (Equality *) lfirst(lc);
+
+		for (int i = 0; i < 2; i++)
+		{
+			if (equality->sides[i].occurrence == occurrence &&
+				equality->sides[1 - i].occurrence == partner &&
+				is_equality_operator(equality->operator))
+				columns = bms_add_member(columns, equality->sides[i].attno);
+		}
+	}
+	return columns;
+}
+
+/*
+ * Returns the only source occurrence whose plain columns are a fold's keys and these
+ * columns, or 0.
+ */
+static int
+key_columns(Stage *stage, Bitmapset **columns)
+{
+	int occurrence = 0;
+
+	*columns = NULL;
+	for (int i = 0; i < stage->nkeys; i++)
+	{
+		Var *var = (Var *) list_nth_node(TargetEntry, stage->region->columns, i)->expr;
+
+		if (!IsA(var, Var) || (occurrence != 0 && var->varno != occurrence))
+			return 0;
+		occurrence = var->varno;
+		*columns = bms_add_member(*columns, var->varattno);
+	}
+	return occurrence;
+}
+
+/*
+ * Returns CREATE INDEX statements, see plan.h: for the lookups of joins from each
+ * partner, and for the groups of a fold that may have to be computed again.
+ */
+List *
+derive_plan_missing_indexes(ViewPlan *plan)
+{
+	Region *region = plan->stage->region;
+	List *equalities = region_equalities(region);
+	List *statements = NIL;
+
+	for (int i = 1; i <= region->noccurrences; i++)
+	{
+		for (int j = 1; j <= region->noccurrences; j++)
+		{
+			if (i != j)
+				statements = suggest_index(statements,
+										   region->occurrences[i - 1].rte->relid,
+										   lookup_columns(equalities, i, j));
+		}
+	}
+
+	if (plan->stage->kind == STAGE_FOLD && derive_fold_may_recompute(plan->stage))
+	{
+		Bitmapset *columns;
+		int occurrence = key_columns(plan->stage, &columns);
+
+		if (occurrence > 0)
+			statements = suggest_index(
+				statements, region->occurrences[occurrence - 1].rte->relid, columns);
+	}
+	return statements;
+}

@@ -1,0 +1,447 @@
+/*-------------------------------------------------------------------------
+ *
+ * sql.c
+ *	  The SQL of a plan: deltas, contents, touched groups, output, comparison.
+ *
+ * The delta of a region in which the occurrences T1 .. Tn join, and some of their
+ * sources changed, is the union of one term for each changed occurrence Ti:
+ *
+ *		old(T1) .. old(Ti-1)  delta(Ti)  Ti+1 .. Tn
+ *
+ * where Tj is the source at the snapshot, and old(Tj) is the same for an unchanged
+ * source, else the CTE
+ *
+ *		old_t AS NOT MATERIALIZED (SELECT 1, columns FROM t
+ *								   UNION ALL
+ *								   SELECT -sign, columns FROM delta_t)
+ *
+ * that is, the new content minus the delta as a signed multiset.  Proof: write T'
+ * for new and T for old; T1'..Tn' - T1..Tn is a telescoping sum in which the i-th
+ * summand replaces Ti by Ti', and Ti' - Ti is the delta.  The sign of a joined row
+ * is the product of its parts' signs.  Deltas need not be net.
+ *
+ * A term's text is deparsed from a Query (see region.c); what surrounds it is put
+ * together as text here, from names of our own only.  All text is to be run with
+ * search_path "pg_catalog, pg_temp".
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "lib/stringinfo.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "change/layout.h"
+#include "plan/region.h"
+#include "plan/sql.h"
+
+/*
+ * Appends the text of a CTE with a source's content before its delta.
+ */
+static void
+append_old_cte(StringInfo sql, PlanSource *source)
+{
+	StringInfoData columns;
+	int attno = -1;
+
+	initStringInfo(&columns);
+	while ((attno = bms_next_member(source->columns, attno)) >= 0)
+		appendStringInfo(&columns, ", %s",
+						 quote_identifier(get_attname(source->relid, attno, false)));
+	appendStringInfo(sql,
+					 "%s AS NOT MATERIALIZED (\n"
+					 "SELECT 1 AS \"" DERIVE_SIGN_COLUMN "\"%s FROM %s%s\n"
+					 "UNION ALL\n"
+					 "SELECT - \"" DERIVE_SIGN_COLUMN "\"%s FROM %s)",
+					 quote_identifier(derive_region_old_name(source)), columns.data,
+					 source->only ? "ONLY " : "", derive_relation_name(source->relid),
+					 columns.data, quote_identifier(source->delta_name));
+}
+
+/*
+ * Appends the terms of a region's delta, joined by UNION ALL, and adds to old_used
+ * the sources whose content before the delta is read.
+ */
+static void
+append_terms(StringInfo sql, ViewPlan *plan, Bitmapset *changed, Bitmapset **old_used,
+			 bool pretty)
+{
+	Region *region = plan->stage->region;
+	OccurrenceForm *forms = palloc0_array(OccurrenceForm, region->noccurrences);
+	const char *separator = "";
+
+	for (int i = 0; i < region->noccurrences; i++)
+	{
+		if (!bms_is_member(region->occurrences[i].source, changed))
+			continue;
+		for (int j = 0; j < region->noccurrences; j++)
+		{
+			int source = region->occurrences[j].source;
+
+			forms[j] = FORM_NEW;
+			if (j == i)
+				forms[j] = FORM_DELTA;
+			else if (j < i && bms_is_member(source, changed))
+			{
+				forms[j] = FORM_OLD;
+				*old_used = bms_add_member(*old_used, source);
+			}
+		}
+		appendStringInfo(sql, "%s%s", separator,
+						 derive_query_deparse(
+							 derive_region_term(region, plan->sources, forms), pretty));
+		separator = "\nUNION ALL\n";
+	}
+}
+
+/*
+ * Returns the WITH clause for the sources whose content before the delta is read.
+ */
+static char *
+make_with_clause(ViewPlan *plan, Bitmapset *old_used)
+{
+	StringInfoData sql;
+	int source = -1;
+	const char *separator = "WITH ";
+
+	initStringInfo(&sql);
+	while ((source = bms_next_member(old_used, source)) >= 0)
+	{
+		appendStringInfoString(&sql, separator);
+		append_old_cte(&sql, list_nth(plan->sources, source));
+		separator = ", ";
+	}
+	if (sql.len > 0)
+		appendStringInfoChar(&sql, '\n');
+	return sql.data;
+}
+
+/*
+ * Appends "prefix1, prefix2, ... prefixN" to a list that already has an item if
+ * separator says so.
+ */
+static void
+append_numbered(StringInfo sql, const char *prefix, int n, const char *separator)
+{
+	for (int i = 1; i <= n; i++)
+	{
+		appendStringInfo(sql, "%s%s%d", separator, prefix, i);
+		separator = ", ";
+	}
+}
+
+/*
+ * Appends the select list, FROM and so on of a consolidation: rows of "d", which has
+ * __sign, image and nkeys keys named k1 ..., are summed up by image.
+ */
+static void
+append_consolidation(StringInfo sql, int nkeys, const char *from)
+{
+	appendStringInfoString(sql, "SELECT pg_catalog.sum(d.\"" DERIVE_SIGN_COLUMN
+								"\") AS count, d.image");
+	append_numbered(sql, "d.k", nkeys, ", ");
+	appendStringInfo(sql, "\nFROM (%s) d\nGROUP BY d.image", from);
+	append_numbered(sql, "d.k", nkeys, ", ");
+	appendStringInfoString(sql, "\nHAVING pg_catalog.sum(d.\"" DERIVE_SIGN_COLUMN
+								"\") <> 0\nORDER BY ");
+	append_numbered(sql, "d.k", nkeys, "");
+	appendStringInfo(sql, "%s1", nkeys > 0 ? ", " : "");
+}
+
+/*
+ * Appends "SELECT sign, image AS image, columns AS k1, ..." for a row "r" whose
+ * columns have the given quoted names; key: positions of key columns, from 1.
+ */
+static void
+append_image_select(StringInfo sql, const char *sign, List *names, List *key)
+{
+	const char *separator = "";
+	int number = 1;
+	ListCell *lc;
+
+	appendStringInfo(
+		sql, "SELECT %s AS \"" DERIVE_SIGN_COLUMN "\", derive_state.row_image(ROW(",
+		sign);
+	foreach (lc, names)
+	{
+		appendStringInfo(sql, "%sr.%s", separator, (char *) lfirst(lc));
+		separator = ", ";
+	}
+	appendStringInfoString(sql, ")) AS image");
+	foreach (lc, key)
+		appendStringInfo(sql, ", r.%s AS k%d",
+						 (char *) list_nth(names, lfirst_int(lc) - 1), number++);
+}
+
+/*
+ * Returns quoted names c1 .. cn.
+ */
+static List *
+numbered_names(int n)
+{
+	List *names = NIL;
+
+	for (int i = 1; i <= n; i++)
+		names = lappend(names, psprintf("c%d", i));
+	return names;
+}
+
+/*
+ * Returns the delta query of a linear stage.
+ */
+static char *
+linear_delta_sql(ViewPlan *plan, const char *with, const char *terms)
+{
+	int ncolumns = list_length(plan->stage->region->columns);
+	StringInfoData sql;
+	StringInfoData images;
+
+	initStringInfo(&images);
+	append_image_select(&images, "r.\"" DERIVE_SIGN_COLUMN "\"", numbered_names(ncolumns),
+						plan->key);
+	appendStringInfo(&images, "\nFROM (\n%s\n) r(\"" DERIVE_SIGN_COLUMN "\"", terms);
+	append_numbered(&images, "c", ncolumns, ", ");
+	appendStringInfoChar(&images, ')');
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, with);
+	append_consolidation(&sql, list_length(plan->key), images.data);
+	return sql.data;
+}
+
+/*
+ * Appends the columns of a fold's delta query for one state column.
+ */
+static void
+append_delta_columns(StringInfo sql, FoldColumn *column)
+{
+	const char *plus = "FILTER (WHERE d.\"" DERIVE_SIGN_COLUMN "\" > 0)";
+	const char *minus = "FILTER (WHERE d.\"" DERIVE_SIGN_COLUMN "\" < 0)";
+	const char *function = "sum";
+	int input = column->input + 1;
+
+	switch (column->kind)
+	{
+		case FOLD_VALUE:
+			return;
+		case FOLD_COUNT:
+			appendStringInfo(sql,
+							 ",\nCOALESCE(pg_catalog.sum(d.\"" DERIVE_SIGN_COLUMN "\") "
+							 "FILTER (WHERE d.a%d IS DISTINCT FROM NULL), 0) AS %s",
+							 input, column->name);
+			return;
+		case FOLD_MIN:
+			function = "min";
+			break;
+		case FOLD_MAX:
+			function = "max";
+			break;
+		case FOLD_SUM:
+			break;
+	}
+
+	appendStringInfo(sql,
+					 ",\npg_catalog.%s(d.a%d) %s AS %s_plus,\n"
+					 "pg_catalog.%s(d.a%d) %s AS %s_minus",
+					 function, input, plus, column->name, function, input, minus,
+					 column->name);
+	if (column->scale_guard)
+		appendStringInfo(sql, ",\npg_catalog.max(pg_catalog.scale(d.a%d)) %s AS %s_scale",
+						 input, minus, column->name);
+}
+
+/*
+ * Returns the delta query of an aggregate stage.
+ */
+static char *
+fold_delta_sql(Stage *stage, const char *with, const char *terms)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "%sSELECT ", with);
+	append_numbered(&sql, "d.k", stage->nkeys, "");
+	appendStringInfo(&sql,
+					 "%sCOALESCE(pg_catalog.sum(d.\"" DERIVE_SIGN_COLUMN "\"), 0) AS n",
+					 stage->nkeys > 0 ? ", " : "");
+	for (int i = 0; i < stage->ncolumns; i++)
+		append_delta_columns(&sql, &stage->columns[i]);
+	appendStringInfo(&sql, "\nFROM (\n%s\n) d", terms);
+	append_numbered(&sql, "d.k", stage->nkeys, "\nGROUP BY ");
+	return sql.data;
+}
+
+/*
+ * Returns the delta query for the changed sources, laid out for reading or not.
+ */
+char *
+derive_sql_delta(ViewPlan *plan, Bitmapset *changed, bool pretty)
+{
+	Bitmapset *old_used = NULL;
+	StringInfoData terms;
+	char *with;
+
+	initStringInfo(&terms);
+	append_terms(&terms, plan, changed, &old_used, pretty);
+	with = make_with_clause(plan, old_used);
+	return plan->stage->kind == STAGE_FOLD ? fold_delta_sql(plan->stage, with, terms.data)
+										   : linear_delta_sql(plan, with, terms.data);
+}
+
+/*
+ * Returns the delta query, see plan.h.
+ */
+char *
+derive_plan_delta_sql(ViewPlan *plan, Bitmapset *changed)
+{
+	return derive_sql_delta(plan, changed, false);
+}
+
+/*
+ * Returns the function by which a state column is computed from a group's rows.
+ */
+static char *
+state_function(FoldColumn *column)
+{
+	switch (column->kind)
+	{
+		case FOLD_COUNT:
+			return "count";
+		case FOLD_SUM:
+			return "sum";
+		case FOLD_MIN:
+			return "min";
+		case FOLD_MAX:
+			return "max";
+		case FOLD_VALUE:
+			break;
+	}
+	return get_func_name(column->aggregate);
+}
+
+/*
+ * Returns the query for state rows out of the text of a query for a region's rows.
+ */
+static char *
+state_rows_sql(Stage *stage, const char *rows)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT ");
+	append_numbered(&sql, "d.k", stage->nkeys, "");
+	appendStringInfo(&sql, "%spg_catalog.count(*) AS n", stage->nkeys > 0 ? ", " : "");
+	for (int i = 0; i < stage->ncolumns; i++)
+		appendStringInfo(&sql, ",\npg_catalog.%s(d.a%d) AS %s",
+						 quote_identifier(state_function(&stage->columns[i])),
+						 stage->columns[i].input + 1, stage->columns[i].name);
+	appendStringInfo(&sql, "\nFROM (\n%s\n) d", rows);
+	append_numbered(&sql, "d.k", stage->nkeys, "\nGROUP BY ");
+	return sql.data;
+}
+
+/*
+ * Returns the query for a stage's content, see plan.h.
+ */
+char *
+derive_plan_full_sql(ViewPlan *plan)
+{
+	char *rows = derive_query_deparse(derive_region_select(plan->stage->region), false);
+
+	return plan->stage->kind == STAGE_FOLD ? state_rows_sql(plan->stage, rows) : rows;
+}
+
+/*
+ * Returns the query for touched groups, laid out for reading or not.
+ */
+char *
+derive_sql_touched(ViewPlan *plan, Bitmapset *nulls, bool pretty)
+{
+	Stage *stage = plan->stage;
+	Query *query = stage->nkeys == 0
+					   ? derive_region_select(stage->region)
+					   : derive_region_select_keys(stage->region, stage->nkeys,
+												   stage->keys, nulls);
+
+	Assert(stage->kind == STAGE_FOLD);
+	return state_rows_sql(stage, derive_query_deparse(query, pretty));
+}
+
+/*
+ * Returns the query for touched groups, see plan.h.
+ */
+char *
+derive_plan_touched_sql(ViewPlan *plan, Bitmapset *nulls)
+{
+	return derive_sql_touched(plan, nulls, false);
+}
+
+/*
+ * Returns the query for the view's rows out of a state table, see plan.h.
+ */
+char *
+derive_plan_output_sql(ViewPlan *plan, const char *state_table)
+{
+	Stage *stage = plan->stage;
+	List *names = NIL;
+	Query *query;
+
+	Assert(stage->kind == STAGE_FOLD);
+	for (int i = 0; i < stage->nkeys; i++)
+		names = lappend(names, makeString(stage->keys[i].name));
+	names = lappend(names, makeString("n"));
+	for (int i = 0; i < stage->ncolumns; i++)
+		names = lappend(names, makeString(stage->columns[i].name));
+	query = derive_region_over_named("state", names, stage->outputs, stage->having);
+	return psprintf("WITH state AS NOT MATERIALIZED (TABLE %s)\n%s", state_table,
+					derive_query_deparse(query, false));
+}
+
+/*
+ * Returns the query that compares new content with a stored table, see plan.h.
+ */
+char *
+derive_plan_diff_sql(const char *new_sql, Oid stored_table, List *key)
+{
+	Relation relation = relation_open(stored_table, NoLock);
+	TupleDesc desc = RelationGetDescr(relation);
+	List *names = NIL;
+	List *positions = NIL;
+	StringInfoData rows;
+	StringInfoData sql;
+	ListCell *lc;
+
+	foreach (lc, key)
+	{
+		int position = 0;
+
+		for (int i = 0; i < lfirst_int(lc); i++)
+			position += !TupleDescAttr(desc, i)->attisdropped;
+		positions = lappend_int(positions, position);
+	}
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+
+		if (!attribute->attisdropped)
+			names = lappend(names,
+							pstrdup(quote_identifier(NameStr(attribute->attname))));
+	}
+	relation_close(relation, NoLock);
+
+	initStringInfo(&rows);
+	append_image_select(&rows, "1", numbered_names(list_length(names)), positions);
+	appendStringInfo(&rows, "\nFROM (\n%s\n) r(", new_sql);
+	append_numbered(&rows, "c", list_length(names), "");
+	appendStringInfoString(&rows, ")\nUNION ALL\n");
+	append_image_select(&rows, "-1", names, positions);
+	appendStringInfo(&rows, "\nFROM ONLY %s r", derive_relation_name(stored_table));
+
+	initStringInfo(&sql);
+	append_consolidation(&sql, list_length(key), rows.data);
+	return sql.data;
+}

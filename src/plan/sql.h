@@ -1,0 +1,16 @@
+/*-------------------------------------------------------------------------
+ *
+ * sql.h
+ *	  A plan's SQL, laid out for execution or for readers, see sql.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DERIVE_PLAN_SQL_H
+#define DERIVE_PLAN_SQL_H
+
+#include "plan/plan.h"
+
+extern char *derive_sql_delta(ViewPlan *plan, Bitmapset *changed, bool pretty);
+extern char *derive_sql_touched(ViewPlan *plan, Bitmapset *nulls, bool pretty);
+
+#endif /* DERIVE_PLAN_SQL_H */

@@ -1,0 +1,76 @@
+-- What the regression tests ask of views again and again.  Included, not a test of its own.
+SET client_min_messages = warning;
+CREATE SCHEMA IF NOT EXISTS test;
+
+-- Waits until every view that is not paused is live and contains all that is committed.
+CREATE OR REPLACE PROCEDURE test.settle() LANGUAGE plpgsql AS $$
+DECLARE
+    waiting text;
+BEGIN
+    FOR i IN 1 .. 3000 LOOP
+        SELECT string_agg(format('%s is %s: %s', v.view, v.state, v.reason), ', ') INTO waiting
+            FROM derive.views v WHERE v.state NOT IN ('live', 'paused');
+        EXIT WHEN waiting IS NULL;
+        PERFORM pg_sleep(0.02);
+        COMMIT;
+    END LOOP;
+    IF waiting IS NOT NULL THEN
+        RAISE EXCEPTION 'views that do not become live: %', waiting;
+    END IF;
+    PERFORM derive.wait(timeout => '60 s');
+END $$;
+
+-- Waits until a view has the given state.
+CREATE OR REPLACE PROCEDURE test.await_state(v regclass, wanted text) LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1 .. 1500 LOOP
+        IF (SELECT w.state = wanted FROM derive.views w WHERE w.view = v) THEN
+            RETURN;
+        END IF;
+        PERFORM pg_sleep(0.02);
+        COMMIT;
+    END LOOP;
+    RAISE EXCEPTION '% does not become %', v, wanted;
+END $$;
+
+-- Settles and compares every view of the current schema with its query, as multisets of rows
+-- as text: "equal" or the differing rows.
+CREATE OR REPLACE PROCEDURE test.check_all() LANGUAGE plpgsql AS $$
+DECLARE
+    v record;
+    found record;
+BEGIN
+    CALL test.settle();
+    FOR v IN SELECT w.view, w.query FROM derive.views w JOIN pg_class c ON c.oid = w.view
+        WHERE c.relnamespace = current_schema()::regnamespace AND w.state = 'live'
+        ORDER BY c.relname COLLATE "C"
+    LOOP
+        EXECUTE format($q$
+            WITH stored AS (SELECT stored_row::text AS r FROM %s stored_row), wanted AS (SELECT wanted_row::text AS r FROM (%s) wanted_row)
+            SELECT (SELECT count(*) FROM stored) AS n,
+                (SELECT string_agg(x.r, ' ' ORDER BY x.r) FROM (TABLE stored EXCEPT ALL TABLE wanted) x) AS unexpected,
+                (SELECT string_agg(x.r, ' ' ORDER BY x.r) FROM (TABLE wanted EXCEPT ALL TABLE stored) x) AS missing
+            $q$, v.view, v.query) INTO found;
+        IF found.unexpected IS NULL AND found.missing IS NULL THEN
+            RAISE INFO '%: equal, % rows', v.view, found.n;
+        ELSE
+            RAISE INFO '%: DIFFERENT, unexpected: %, missing: %', v.view, found.unexpected, found.missing;
+        END IF;
+    END LOOP;
+END $$;
+
+-- The message, detail and hint of a statement that must fail, without the position's line.
+CREATE OR REPLACE FUNCTION test.error(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    message text;
+    hint text;
+    detail text;
+BEGIN
+    EXECUTE statement;
+    RETURN 'no error';
+EXCEPTION WHEN others THEN
+    GET STACKED DIAGNOSTICS message = message_text, hint = pg_exception_hint, detail = pg_exception_detail;
+    RETURN concat_ws(E'\n', sqlstate || ': ' || message, nullif('detail: ' || detail, 'detail: '),
+        nullif('hint: ' || hint, 'hint: '));
+END $$;
+RESET client_min_messages;

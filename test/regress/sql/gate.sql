@@ -1,0 +1,149 @@
+-- The gate: what cannot be maintained is refused by name, with its position and a way out.
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set ECHO none
+\i :abs_srcdir/include/oracle.sql
+\set ECHO all
+CREATE SCHEMA t_gate;
+SET search_path = t_gate;
+CREATE TABLE a (id int PRIMARY KEY, grp int, n numeric, t text, ts timestamptz);
+CREATE TABLE b (id int PRIMARY KEY, a_id int, n numeric);
+ALTER TABLE a REPLICA IDENTITY FULL;
+ALTER TABLE b REPLICA IDENTITY FULL;
+CREATE FUNCTION volatile_one() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1';
+CREATE FUNCTION stable_one() RETURNS int LANGUAGE sql STABLE AS 'SELECT 1';
+CREATE FUNCTION immutable_twice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 2';
+CREATE FUNCTION set_of(int) RETURNS SETOF int LANGUAGE sql IMMUTABLE AS 'SELECT generate_series(1, $1)';
+
+-- Functions that depend on more than their arguments.
+SELECT derive.create_view('x', 'SELECT id, random() FROM a');
+SELECT derive.create_view('x', 'SELECT id FROM a WHERE ts > now()');
+SELECT derive.create_view('x', 'SELECT id FROM a WHERE ts > current_timestamp');
+SELECT derive.create_view('x', 'SELECT id, current_user FROM a');
+SELECT derive.create_view('x', 'SELECT id FROM a WHERE grp = volatile_one()');
+SELECT derive.create_view('x', 'SELECT id FROM a WHERE grp = stable_one()');
+SELECT derive.create_view('x', 'SELECT id, date_trunc(''day'', ts) FROM a');
+SELECT derive.create_view('x', 'SELECT id, ts::date FROM a');
+SELECT derive.create_view('x', 'SELECT id, ts::text FROM a');
+SELECT derive.create_view('x', 'SELECT nextval(''derive_state.view_id'') FROM a');
+SELECT derive.create_view('x', 'SELECT grp, count(*) FROM a GROUP BY grp HAVING random() > 0.5');
+SELECT derive.create_view('x', 'SELECT sum(n) FILTER (WHERE ts < now()) FROM a');
+
+-- Joins that are not inner ones.
+SELECT derive.create_view('x', 'SELECT a.id, b.n FROM a LEFT JOIN b ON b.a_id = a.id');
+SELECT derive.create_view('x', 'SELECT a.id, b.n FROM a RIGHT JOIN b ON b.a_id = a.id');
+SELECT derive.create_view('x', 'SELECT a.id, b.n FROM a FULL JOIN b ON b.a_id = a.id');
+SELECT derive.create_view('x', 'SELECT a.id, s.x FROM a, LATERAL (SELECT a.n * 2 AS x) s');
+SELECT derive.create_view('x', 'SELECT a.id, s FROM a, generate_series(1, a.grp) s');
+SELECT derive.create_view('x', 'SELECT a.id, v.x FROM a, (VALUES (1), (2)) v(x)');
+
+-- Subqueries, in every place.
+SELECT derive.create_view('x', 'SELECT id FROM (SELECT id FROM a) s');
+SELECT derive.create_view('x', 'SELECT id, (SELECT max(n) FROM b) FROM a');
+SELECT derive.create_view('x', 'SELECT id FROM a WHERE EXISTS (SELECT FROM b WHERE b.a_id = a.id)');
+SELECT derive.create_view('x', 'SELECT id FROM a WHERE id NOT IN (SELECT a_id FROM b)');
+SELECT derive.create_view('x', 'SELECT grp FROM a GROUP BY grp HAVING count(*) > (SELECT count(*) FROM b)');
+SELECT derive.create_view('x', 'WITH c AS (SELECT id FROM a) SELECT id FROM c');
+SELECT derive.create_view('x', 'WITH RECURSIVE c AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM c WHERE i < 3) SELECT i FROM c');
+SELECT derive.create_view('x', 'WITH d AS (DELETE FROM a RETURNING id) SELECT id FROM d');
+
+-- Everything that orders, cuts, merges or looks around.
+SELECT derive.create_view('x', 'SELECT DISTINCT grp FROM a');
+SELECT derive.create_view('x', 'SELECT DISTINCT ON (grp) grp, id FROM a ORDER BY grp, id');
+SELECT derive.create_view('x', 'SELECT id FROM a ORDER BY id');
+SELECT derive.create_view('x', 'SELECT id FROM a LIMIT 3');
+SELECT derive.create_view('x', 'SELECT id FROM a OFFSET 3');
+SELECT derive.create_view('x', 'SELECT id, rank() OVER (ORDER BY n) FROM a');
+SELECT derive.create_view('x', 'SELECT id, sum(n) OVER w FROM a WINDOW w AS (PARTITION BY grp)');
+SELECT derive.create_view('x', 'SELECT id FROM a UNION SELECT id FROM b');
+SELECT derive.create_view('x', 'SELECT id FROM a UNION ALL SELECT id FROM b');
+SELECT derive.create_view('x', 'SELECT id FROM a EXCEPT SELECT id FROM b');
+SELECT derive.create_view('x', 'SELECT id FROM a INTERSECT SELECT id FROM b');
+SELECT derive.create_view('x', 'SELECT id FROM a FOR UPDATE');
+SELECT derive.create_view('x', 'SELECT id FROM a TABLESAMPLE BERNOULLI (10)');
+SELECT derive.create_view('x', 'SELECT id, set_of(grp) FROM a');
+SELECT derive.create_view('x', 'SELECT id, generate_series(1, grp) FROM a');
+SELECT derive.create_view('x', 'SELECT grp, t, count(*) FROM a GROUP BY GROUPING SETS ((grp), (t))');
+SELECT derive.create_view('x', 'SELECT grp, count(*) FROM a GROUP BY ROLLUP (grp)');
+SELECT derive.create_view('x', 'SELECT grp, count(*) FROM a GROUP BY CUBE (grp)');
+SELECT derive.create_view('x', 'SELECT grp, GROUPING(grp) FROM a GROUP BY grp');
+
+-- Aggregates without a rule.
+SELECT derive.create_view('x', 'SELECT grp, array_agg(id) FROM a GROUP BY grp');
+SELECT derive.create_view('x', 'SELECT grp, string_agg(t, '','') FROM a GROUP BY grp');
+SELECT derive.create_view('x', 'SELECT grp, count(DISTINCT t) FROM a GROUP BY grp');
+SELECT derive.create_view('x', 'SELECT grp, percentile_cont(0.5) WITHIN GROUP (ORDER BY n::float8) FROM a GROUP BY grp');
+SELECT derive.create_view('x', 'SELECT grp, sum(n ORDER BY id) FROM a GROUP BY grp');
+SELECT derive.create_view('x', 'SELECT grp, stddev(n) FROM a GROUP BY grp');
+
+-- Columns that are not the row's data.
+SELECT derive.create_view('x', 'SELECT ctid, id FROM a');
+SELECT derive.create_view('x', 'SELECT id FROM a WHERE xmin::text = ''1''');
+SELECT derive.create_view('x', 'SELECT tableoid::regclass, id FROM a');
+SELECT derive.create_view('x', 'SELECT a FROM a');
+SELECT derive.create_view('x', 'SELECT id, a.* IS NULL FROM a');
+SELECT derive.create_view('x', 'SELECT to_jsonb(a) FROM a');
+SELECT derive.create_view('x', 'SELECT count(a) FROM a');
+SELECT derive.create_view('x', 'SELECT count(a.*) FROM a');
+
+-- Relations that cannot be followed.
+CREATE TEMP TABLE temporary (id int PRIMARY KEY);
+CREATE UNLOGGED TABLE unlogged (id int PRIMARY KEY);
+CREATE VIEW plain_view AS SELECT id FROM a;
+CREATE MATERIALIZED VIEW matview AS SELECT id FROM a;
+CREATE SEQUENCE seq;
+CREATE TABLE parent (id int PRIMARY KEY);
+CREATE TABLE child (extra int) INHERITS (parent);
+CREATE TABLE parted (id int PRIMARY KEY) PARTITION BY LIST (id);
+CREATE UNLOGGED TABLE parted_1 PARTITION OF parted FOR VALUES IN (1);
+CREATE FOREIGN DATA WRAPPER nothing;
+CREATE SERVER nowhere FOREIGN DATA WRAPPER nothing;
+CREATE FOREIGN TABLE remote (id int) SERVER nowhere;
+SELECT derive.create_view('x', 'SELECT id FROM temporary');
+SELECT derive.create_view('x', 'SELECT id FROM unlogged');
+SELECT derive.create_view('x', 'SELECT id FROM plain_view');
+SELECT derive.create_view('x', 'SELECT id FROM matview');
+SELECT derive.create_view('x', 'SELECT last_value FROM seq');
+SELECT derive.create_view('x', 'SELECT id FROM parent');
+SELECT derive.create_view('x', 'SELECT id FROM parted');
+SELECT derive.create_view('x', 'SELECT id FROM remote');
+SELECT derive.create_view('x', 'SELECT oid, relname FROM pg_class');
+SELECT derive.create_view('x', 'SELECT table_name FROM information_schema.tables');
+SELECT derive.create_view('x', 'SELECT id FROM derive_state.view');
+SELECT derive.create_view('x', 'SELECT view FROM derive.views');
+SELECT derive.create_view('x', 'SELECT 1 AS one');
+SELECT derive.create_view('x', 'SELECT count(*)');
+SELECT derive.create_view('x', 'SELECT FROM a');
+
+-- Row level security: the view would show what its readers may not see.
+CREATE TABLE guarded (id int PRIMARY KEY);
+ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
+SELECT derive.create_view('x', 'SELECT id FROM guarded');
+
+-- Nothing of all this has left anything behind.
+SELECT count(*) FROM derive.views;
+SELECT to_regclass('x');
+SELECT count(*) FROM pg_class c WHERE relnamespace = 'derive_state'::regnamespace AND relname LIKE 'x\_%';
+
+-- ONLY and all that is immutable is fine.
+SELECT derive.create_view('only_parent', 'SELECT id FROM ONLY parent');
+CREATE TABLE parted_ok (id int PRIMARY KEY);
+SELECT derive.create_view('fine', 'SELECT a.id, b.id AS b_id, immutable_twice(grp) AS g, CASE WHEN a.n > 1 THEN upper(t) ELSE NULL END AS t,
+    ARRAY[a.id, b.id] AS ids, coalesce(b.n, 0) + 1 AS n, ts AT TIME ZONE ''UTC'' AS utc
+    FROM a INNER JOIN (b CROSS JOIN parted_ok p) ON b.a_id = a.id AND (a.t IS NULL OR a.t LIKE ''x%'')');
+INSERT INTO a VALUES (1, 1, 2, 'xyz', '2024-01-01 00:00+00'), (2, NULL, NULL, NULL, NULL), (3, 3, 3, 'no', NULL);
+INSERT INTO b SELECT i, i % 4, i FROM generate_series(1, 8) i;
+INSERT INTO parted_ok VALUES (1), (2);
+INSERT INTO parent VALUES (1);
+INSERT INTO child VALUES (2);
+CALL test.check_all();
+DELETE FROM b WHERE id = 5;
+UPDATE a SET t = 'x' WHERE id = 3;
+DELETE FROM parted_ok WHERE id = 1;
+CALL test.check_all();
+
+-- explain() refuses in the same words.
+SELECT derive.explain(query => 'SELECT DISTINCT grp FROM a');
+
+SET client_min_messages = warning;
+DROP SCHEMA t_gate CASCADE;
+DROP FOREIGN DATA WRAPPER nothing CASCADE;
