@@ -123,7 +123,7 @@ look_for_all "$@"
 [[ ${#missing[@]} -gt 0 ]] || exit 0
 
 if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
-    printf 'missing: %s\n' "${missing_what[@]}" >&2
+    printf 'missing: %s\n' "${missing_what[@]}" | sort -u >&2
     echo "install it; on Debian, as root: apt-get install --no-install-recommends" \
         "$(printf '%s\n' "${missing[@]}" | sort -u | tr '\n' ' ')" >&2
     exit 1

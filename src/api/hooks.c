@@ -8,7 +8,8 @@
  * PostgreSQL's dependencies drop its definition and state.  Dropping the
  * extension tells the applier, which gives the slot back and ends.  Dropping,
  * renaming, moving or copying a database needs it free of other sessions, so its
- * workers are held off for the time of the command.
+ * workers are held off for the time of the command.  A new database may be a copy of one
+ * that has the extension, so the launcher looks at it.
  *
  *-------------------------------------------------------------------------
  */
@@ -74,6 +75,7 @@ database_to_free(Node *command)
 		return get_database_oid(((RenameStmt *) command)->subname, true);
 	if (IsA(command, CreatedbStmt))
 	{
+		const char *template = "template1";
 		ListCell   *lc;
 
 		foreach(lc, ((CreatedbStmt *) command)->options)
@@ -81,8 +83,9 @@ database_to_free(Node *command)
 			DefElem    *option = lfirst(lc);
 
 			if (strcmp(option->defname, "template") == 0 && option->arg != NULL)
-				return get_database_oid(defGetString(option), true);
+				template = defGetString(option);
 		}
+		return get_database_oid(template, true);
 	}
 	if (IsA(command, AlterDatabaseStmt))
 	{
@@ -99,7 +102,7 @@ database_to_free(Node *command)
 static bool
 may_free_database(Oid dboid)
 {
-	return pg_database_ownercheck(dboid, GetUserId()) || superuser();
+	return pg_database_ownercheck(dboid, GetUserId());
 }
 
 /* Utility hook: holds the workers of a database off while a command needs it. */
@@ -129,6 +132,8 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 			derive_launcher_resume_database(dboid);
 	}
 	PG_END_TRY();
+	if (IsA(statement->utilityStmt, CreatedbStmt))
+		derive_commit_hook_probe_databases();
 }
 
 /* Registers the hooks; from _PG_init. */

@@ -56,6 +56,18 @@ reject_state(Oid view, const char *state, const char *reason)
 			 errhint("It is tried again by itself, or at once by derive.refresh.")));
 }
 
+/* Throws if this transaction itself changed the view, which the applier cannot see yet. */
+static void
+reject_own_change(const CatalogView *view)
+{
+	if (TransactionIdIsCurrentTransactionId(view->xmin))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("derived view \"%s\" was created or changed in this transaction",
+						get_rel_name(view->view)),
+				 errdetail("It is maintained after the transaction has committed.")));
+}
+
 /* Says whether the one view that is waited for is live and not behind. */
 static bool
 view_is_current(Oid view)
@@ -194,7 +206,7 @@ derive_wait(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(2))
 	{
 		wait.view = PG_GETARG_OID(2);
-		derive_api_readable_view(wait.view);
+		reject_own_change(derive_api_readable_view(wait.view));
 	}
 	if (XLogRecPtrIsInvalid(wait.target))
 	{

@@ -136,7 +136,7 @@
 #endif
 
 #if PG_VERSION_NUM >= 180000
-/* "Allow bms of unpruned relids in ExecInitRangeTable": "Don't lock partitions pruned by initial pruning" (18) */
+/* "Don't lock partitions pruned by initial pruning" (18) */
 #define derive_init_range_table(estate, rte) \
 	do { \
 		List	   *perms = NIL; \
@@ -153,6 +153,15 @@
 	} while (0)
 #else
 #define derive_init_range_table(estate, rte) ExecInitRangeTable((estate), list_make1(rte))
+#endif
+
+/* ---------- large transactions ---------- */
+
+#if PG_VERSION_NUM >= 160000
+/* 16: "Perform apply of large transactions by parallel workers." */
+#define derive_compat_top_transaction(txn) rbtxn_get_toptxn(txn)
+#else
+#define derive_compat_top_transaction(txn) ((txn)->toptxn ? (txn)->toptxn : (txn))
 #endif
 
 /* ---------- api ---------- */

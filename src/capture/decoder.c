@@ -66,6 +66,7 @@ typedef struct Decoder
 	DecoderQueue *queue;
 	RelationMap *map;
 	PartitionWatch *watch;
+	XLogRecPtr	start_lsn;		/* commits before are not sent */
 	bool		has_interest;	/* one has been taken over */
 	bool		streaming;		/* the slot is there, HELLO has been sent */
 	uint64		answered;		/* last request that got its mark */
@@ -113,7 +114,7 @@ adopt_interest(void)
 	scratch = AllocSetContextCreate(decoder.context, "pg_derive interest", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(scratch);
 	derive_map_set_interest(decoder.map, derive_interest_read(dsm_segment_address(dsm)), version);
-	derive_watch_reset(decoder.watch);
+	derive_watch_set_interest(decoder.watch, decoder.map);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
 	dsm_detach(dsm);
@@ -162,6 +163,7 @@ serve(XLogRecPtr decoded, XLogRecPtr read_up_to)
 	derive_process_reload();
 	if (!decoder.streaming)
 		return;
+	decoded = Max(decoded, decoder.start_lsn);
 	adopt_interest();
 	answer_request(decoded, read_up_to);
 	confirm(decoded);
@@ -343,6 +345,7 @@ run(void)
 	ctx = CreateDecodingContext(start_lsn, NIL, false, &routine, no_write, no_write, NULL);
 
 	decoder.answered = decoder.segment->first_request;
+	decoder.start_lsn = start_lsn;
 	pg_atomic_write_u64(&decoder.pipeline->confirmed_lsn, start_lsn);
 	derive_wire_put_hello(&decoder.queue->buffer, start_lsn, created);
 	derive_queue_flush(decoder.queue);

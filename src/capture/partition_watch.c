@@ -45,7 +45,6 @@ typedef struct WatchedTree
 
 struct PartitionWatch
 {
-	MemoryContext parent;
 	MemoryContext context;
 	bool		complete;		/* all partitioned sources are in trees */
 	HTAB	   *trees;			/* of WatchedTree */
@@ -56,27 +55,34 @@ PartitionWatch *
 derive_watch_create(MemoryContext parent)
 {
 	PartitionWatch *watch = MemoryContextAllocZero(parent, sizeof(PartitionWatch));
-
-	watch->parent = parent;
-	derive_watch_reset(watch);
-	return watch;
-}
-
-void
-derive_watch_reset(PartitionWatch *watch)
-{
 	HASHCTL		ctl = {0};
 
-	if (watch->context)
-		MemoryContextDelete(watch->context);
-	watch->complete = false;
-	watch->context = AllocSetContextCreate(watch->parent, "pg_derive partition watch",
+	watch->context = AllocSetContextCreate(parent, "pg_derive partition watch",
 										   ALLOCSET_SMALL_SIZES);
 	ctl.keysize = sizeof(Oid);
 	ctl.entrysize = sizeof(WatchedTree);
 	ctl.hcxt = watch->context;
 	watch->trees = hash_create("pg_derive partitioned sources", 16, &ctl,
 							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	return watch;
+}
+
+void
+derive_watch_set_interest(PartitionWatch *watch, RelationMap *map)
+{
+	HASH_SEQ_STATUS scan;
+	WatchedTree *tree;
+
+	watch->complete = false;
+	hash_seq_init(&scan, watch->trees);
+	while ((tree = hash_seq_search(&scan)) != NULL)
+	{
+		tree->source = derive_map_find_source(map, tree->relid);
+		if (tree->source != NULL)
+			continue;
+		list_free(tree->members);
+		hash_search(watch->trees, &tree->relid, HASH_REMOVE, NULL);
+	}
 }
 
 /* Appends the partitions of parent and, after them, theirs. */

@@ -14,7 +14,9 @@
 typedef struct PartitionWatch PartitionWatch;
 
 extern PartitionWatch *derive_watch_create(MemoryContext parent);
-extern void derive_watch_reset(PartitionWatch *watch);	/* with each new interest */
+
+/* After each new interest of map: what is known of sources that stay is kept. */
+extern void derive_watch_set_interest(PartitionWatch *watch, RelationMap *map);
 
 /*
  * At the commit of a transaction, under its historic snapshot: returns the sources

@@ -7,6 +7,11 @@
  * commit, under its historic snapshot.  BEGIN is sent with the first record of
  * interest, so other transactions leave no trace.
  *
+ * A transaction that is too large for the reorder buffer's memory comes in pieces while it
+ * is in progress ("streams").  Its records go to a spool (spool.c) and from there, when it
+ * commits, to the queue, so that the applier sees no difference.  If the interest
+ * changed in between, the sources of now are LOST in it.
+ *
  * A row travels as the source's wanted columns only.  Where they come from:
  *  - the new row of an insert or update: the new tuple.  A TOAST value that was
  *    written with it arrives as an indirect pointer and is fetched.  A pointer to a
@@ -35,6 +40,7 @@
 #include "access/xact.h"
 #include "base/compat.h"
 #include "base/step.h"
+#include "capture/spool.h"
 #include "replication/logical.h"
 #include "replication/output_plugin.h"
 #include "utils/datum.h"
@@ -55,6 +61,8 @@ static PartitionWatch *watch = NULL;
 
 static MemoryContext change_context = NULL;
 static bool begun = false;		/* BEGIN of this transaction has been sent */
+static Spool *spool = NULL;		/* within a piece of a large transaction: where it goes */
+static TransactionId record_xid;	/* (sub)transaction of the change at hand */
 
 /* One decoded change of one relation. */
 typedef struct RowChange
@@ -96,15 +104,33 @@ plugin_startup(LogicalDecodingContext *ctx, OutputPluginOptions *options, bool i
 static void
 plugin_begin(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 {
+	spool = NULL;				/* an error may have cut a piece short */
 	begun = false;
 	derive_map_begin(map);
 }
 
-/* Sends BEGIN if this transaction's has not been sent. */
+/* Returns where the records of the change at hand go. */
+static WireBuffer *
+records(void)
+{
+	return spool ? derive_spool_buffer(spool, record_xid) : &queue->buffer;
+}
+
+/* Sends what has been put, if it is enough. */
+static void
+records_full(void)
+{
+	if (spool)
+		derive_spool_full(spool);
+	else
+		derive_queue_full(queue);
+}
+
+/* Sends BEGIN if this transaction's has not been sent and is not to come from a spool. */
 static void
 send_begin(ReorderBufferTXN *txn)
 {
-	if (begun)
+	if (begun || spool)
 		return;
 	derive_wire_put_begin(&queue->buffer, txn->xid, txn->final_lsn, txn->end_lsn,
 						  txn->xact_time.commit_time);
@@ -119,7 +145,18 @@ send_lost(ReorderBufferTXN *txn, MapSource *source, const char *reason)
 		return;
 	source->lost_in = derive_map_transaction(map);
 	send_begin(txn);
-	derive_wire_put_lost(&queue->buffer, source->source, reason);
+	derive_wire_put_lost(records(), source->source, reason);
+}
+
+/* Sends COMMIT. */
+static void
+send_commit(ReorderBufferTXN *txn, XLogRecPtr commit_lsn)
+{
+	DERIVE_STEP("decoder-commit");
+	derive_wire_put_commit(&queue->buffer, txn->xid, commit_lsn, txn->end_lsn,
+						   txn->xact_time.commit_time);
+	derive_queue_flush(queue);
+	begun = false;
 }
 
 /* Ends a transaction: partitions that came or went, then COMMIT. */
@@ -133,23 +170,19 @@ plugin_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr com
 		send_lost(txn, lfirst(lc), "a partition was attached, detached or dropped");
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(change_context);
-	if (!begun)
-		return;
-
-	DERIVE_STEP("decoder-commit");
-	derive_wire_put_commit(&queue->buffer, txn->xid, commit_lsn, txn->end_lsn,
-						   txn->xact_time.commit_time);
-	derive_queue_flush(queue);
-	begun = false;
+	if (begun)
+		send_commit(txn, commit_lsn);
 }
 
 /* ---------- rows ---------- */
 
-/* Deforms a tuple up to the last attribute of interest. */
+/* Takes a tuple apart, up to the last attribute of interest. */
 static void
-deform(MapEntry *entry, HeapTuple tuple, Datum *values, bool *isnull)
+deform(MapEntry *entry, HeapTuple tuple, TupleTableSlot *slot)
 {
-	heap_deform_tuple(tuple, entry->desc, values, isnull);
+	ExecStoreHeapTuple(tuple, slot, false);
+	if (entry->natts > 0)
+		slot_getsomeattrs(slot, entry->natts);
 }
 
 /*
@@ -159,23 +192,24 @@ deform(MapEntry *entry, HeapTuple tuple, Datum *values, bool *isnull)
 static bool
 flatten_new(RowChange *change, int i)
 {
-	MapEntry   *entry = change->entry;
+	TupleTableSlot *old_row = change->entry->old_slot;
+	TupleTableSlot *new_row = change->entry->new_slot;
 	struct varlena *value;
 
-	if (entry->new_isnull[i] || TupleDescAttr(entry->desc, i)->attlen != -1)
+	if (new_row->tts_isnull[i] || TupleDescAttr(change->entry->desc, i)->attlen != -1)
 		return true;
-	value = (struct varlena *) DatumGetPointer(entry->new_values[i]);
+	value = (struct varlena *) DatumGetPointer(new_row->tts_values[i]);
 	if (!VARATT_IS_EXTERNAL(value))
 		return true;
 	if (!VARATT_IS_EXTERNAL_ONDISK(value))
 	{
-		entry->new_values[i] = PointerGetDatum(detoast_external_attr(value));
+		new_row->tts_values[i] = PointerGetDatum(detoast_external_attr(value));
 		return true;
 	}
 	/* unchanged; a key-only old tuple has NULL for what it does not hold */
-	if (change->old_tuple == NULL || entry->old_isnull[i])
+	if (change->old_tuple == NULL || old_row->tts_isnull[i])
 		return false;
-	entry->new_values[i] = entry->old_values[i];
+	new_row->tts_values[i] = old_row->tts_values[i];
 	return true;
 }
 
@@ -195,25 +229,28 @@ flatten_feed(RowChange *change, const MapFeed *feed)
 static bool
 is_unchanged(const MapEntry *entry, const MapFeed *feed)
 {
+	const TupleTableSlot *old_row = entry->old_slot;
+	const TupleTableSlot *new_row = entry->new_slot;
+
 	for (int i = 0; i < feed->layout->layout.ncolumns; i++)
 	{
 		int			at = feed->attnums[i] - 1;
 		Form_pg_attribute att = TupleDescAttr(entry->desc, at);
 
-		if (entry->old_isnull[at] != entry->new_isnull[at])
+		if (old_row->tts_isnull[at] != new_row->tts_isnull[at])
 			return false;
-		if (entry->old_isnull[at] || entry->old_values[at] == entry->new_values[at])
+		if (old_row->tts_isnull[at] || old_row->tts_values[at] == new_row->tts_values[at])
 			continue;
-		if (!datum_image_eq(entry->old_values[at], entry->new_values[at], att->attbyval,
+		if (!datum_image_eq(old_row->tts_values[at], new_row->tts_values[at], att->attbyval,
 							att->attlen))
 			return false;
 	}
 	return true;
 }
 
-/* Forms the row that a feed's source gets of these values. */
+/* Forms the row that a feed's source gets of this one. */
 static MinimalTuple
-form_row(const MapFeed *feed, int sign, const Datum *values, const bool *isnull)
+form_row(const MapFeed *feed, int sign, const TupleTableSlot *row)
 {
 	int			ncolumns = feed->layout->layout.ncolumns;
 	Datum	   *row_values = palloc(sizeof(Datum) * (ncolumns + 1));
@@ -223,15 +260,15 @@ form_row(const MapFeed *feed, int sign, const Datum *values, const bool *isnull)
 	row_isnull[0] = false;
 	for (int i = 0; i < ncolumns; i++)
 	{
-		row_values[i + 1] = values[feed->attnums[i] - 1];
-		row_isnull[i + 1] = isnull[feed->attnums[i] - 1];
+		row_values[i + 1] = row->tts_values[feed->attnums[i] - 1];
+		row_isnull[i + 1] = row->tts_isnull[feed->attnums[i] - 1];
 	}
 	return derive_compat_form_minimal_tuple(feed->layout->layout.desc, row_values, row_isnull);
 }
 
 /* Returns the bytes that a feed's columns of one row take. */
 static Size
-row_size(const MapEntry *entry, const MapFeed *feed, const Datum *values, const bool *isnull)
+row_size(const MapEntry *entry, const MapFeed *feed, const TupleTableSlot *row)
 {
 	Size		size = 0;
 
@@ -239,8 +276,8 @@ row_size(const MapEntry *entry, const MapFeed *feed, const Datum *values, const 
 	{
 		int			at = feed->attnums[i] - 1;
 
-		if (!isnull[at] && TupleDescAttr(entry->desc, at)->attlen == -1)
-			size += VARSIZE_ANY(DatumGetPointer(values[at]));
+		if (!row->tts_isnull[at] && TupleDescAttr(entry->desc, at)->attlen == -1)
+			size += VARSIZE_ANY(DatumGetPointer(row->tts_values[at]));
 	}
 	return size;
 }
@@ -256,9 +293,9 @@ is_too_large(const RowChange *change, const MapFeed *feed)
 		(change->new_tuple == NULL || !HeapTupleHasExternal(change->new_tuple)))
 		return false;
 	if (change->has_old)
-		size += row_size(entry, feed, entry->old_values, entry->old_isnull);
+		size += row_size(entry, feed, entry->old_slot);
 	if (change->has_new)
-		size += row_size(entry, feed, entry->new_values, entry->new_isnull);
+		size += row_size(entry, feed, entry->new_slot);
 	return size > MAX_ROWS_SIZE;
 }
 
@@ -312,9 +349,9 @@ send_change(ReorderBufferTXN *txn, RowChange *change, MapFeed *feed)
 	if (change->has_old && change->has_new && is_unchanged(entry, feed))
 		return;
 	if (change->has_old)
-		old_row = form_row(feed, -1, entry->old_values, entry->old_isnull);
+		old_row = form_row(feed, -1, entry->old_slot);
 	if (change->has_new)
-		new_row = form_row(feed, 1, entry->new_values, entry->new_isnull);
+		new_row = form_row(feed, 1, entry->new_slot);
 
 	send_begin(txn);
 	if (!feed->layout->sent)
@@ -322,7 +359,7 @@ send_change(ReorderBufferTXN *txn, RowChange *change, MapFeed *feed)
 		derive_wire_put_layout(&queue->buffer, &feed->layout->layout);
 		feed->layout->sent = true;
 	}
-	derive_wire_put_change(&queue->buffer, &feed->layout->layout, old_row, new_row);
+	derive_wire_put_change(records(), &feed->layout->layout, old_row, new_row);
 }
 
 /* Reads tuples and kind out of a decoded change. */
@@ -338,9 +375,9 @@ read_change(RowChange *row, MapEntry *entry, ReorderBufferChange *change)
 	if (row->has_new)
 		row->new_tuple = derive_compat_change_tuple(change->data.tp.newtuple);
 	if (row->old_tuple)
-		deform(entry, row->old_tuple, entry->old_values, entry->old_isnull);
+		deform(entry, row->old_tuple, entry->old_slot);
 	if (row->new_tuple)
-		deform(entry, row->new_tuple, entry->new_values, entry->new_isnull);
+		deform(entry, row->new_tuple, entry->new_slot);
 }
 
 /* Declares the sources of a table lost whose heap is being rewritten. */
@@ -367,6 +404,7 @@ plugin_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, Relation rel,
 	RowChange	row;
 	MemoryContext old;
 
+	record_xid = change->txn->xid;
 	entry->changed_in = derive_map_transaction(map);
 	if (entry->nfeeds == 0 && !OidIsValid(entry->rewrites))
 		return;
@@ -378,7 +416,7 @@ plugin_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, Relation rel,
 		read_change(&row, entry, change);
 		for (int i = 0; i < entry->nfeeds; i++)
 			send_change(txn, &row, &entry->feeds[i]);
-		derive_queue_full(queue);
+		records_full();
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(change_context);
@@ -393,6 +431,7 @@ plugin_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int nrelatio
 	ListCell   *lc;
 	MemoryContext old = MemoryContextSwitchTo(change_context);
 
+	record_xid = change->txn->xid;
 	for (int i = 0; i < nrelations; i++)
 	{
 		MapEntry   *entry = derive_map_lookup(map, relations[i]);
@@ -403,7 +442,7 @@ plugin_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int nrelatio
 	foreach(lc, truncated)
 	{
 		send_begin(txn);
-		derive_wire_put_truncate(&queue->buffer, lfirst_oid(lc));
+		derive_wire_put_truncate(records(), lfirst_oid(lc));
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(change_context);
@@ -418,11 +457,80 @@ plugin_message(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr me
 		return;
 	if (transactional)
 		send_begin(txn);
-	derive_wire_put_message(&queue->buffer, transactional, prefix, message, message_size);
+	derive_wire_put_message(transactional ? records() : &queue->buffer, transactional, prefix,
+							message, message_size);
 	if (transactional)
-		derive_queue_full(queue);
+		records_full();
 	else
 		derive_queue_flush(queue);
+}
+
+/* ---------- large transactions in progress ---------- */
+
+/* Starts a piece of a large transaction. */
+static void
+plugin_stream_start(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
+{
+	plugin_begin(ctx, txn);
+	record_xid = txn->xid;
+	spool = derive_spool_find(txn->xid);
+	if (spool == NULL)
+		spool = derive_spool_open(txn->xid, derive_map_interest_version(map));
+}
+
+/* Ends a piece: partitions that came or went are noted while catalogs can be read. */
+static void
+plugin_stream_stop(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
+{
+	MemoryContext old = MemoryContextSwitchTo(change_context);
+	ListCell   *lc;
+
+	foreach(lc, derive_watch_commit(watch, map, txn))
+		derive_spool_add_lost(spool, ((MapSource *) lfirst(lc))->source);
+	spool = NULL;
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(change_context);
+}
+
+/* Forgets what an aborted (sub)transaction has put. */
+static void
+plugin_stream_abort(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr abort_lsn)
+{
+	ReorderBufferTXN *top = derive_compat_top_transaction(txn);
+	Spool	   *aborted = derive_spool_find(top->xid);
+
+	spool = NULL;				/* an error may have cut a piece short */
+	if (aborted == NULL)
+		return;
+	if (txn == top)
+		derive_spool_close(aborted);
+	else
+		derive_spool_abort(aborted, txn->xid);
+}
+
+/* Commits a large transaction: its records follow BEGIN, as those of any other. */
+static void
+plugin_stream_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr commit_lsn)
+{
+	Spool	   *committed = derive_spool_find(txn->xid);
+	ListCell   *lc;
+
+	if (committed == NULL)
+		return;
+	plugin_begin(ctx, txn);
+	if (derive_spool_interest_version(committed) != derive_map_interest_version(map))
+		foreach(lc, derive_map_sources(map))
+			derive_spool_add_lost(committed, ((MapSource *) lfirst(lc))->source);
+	if (!derive_spool_is_empty(committed))
+	{
+		send_begin(txn);
+		derive_spool_send(committed, queue);
+		foreach(lc, derive_spool_lost(committed))
+			derive_wire_put_lost(&queue->buffer, lfirst_oid(lc),
+								 "a partition or the views changed during a large transaction");
+		send_commit(txn, commit_lsn);
+	}
+	derive_spool_close(committed);
 }
 
 /* The entry point that the server looks for in an output plugin. */
@@ -435,4 +543,11 @@ _PG_output_plugin_init(OutputPluginCallbacks *cb)
 	cb->truncate_cb = plugin_truncate;
 	cb->commit_cb = plugin_commit;
 	cb->message_cb = plugin_message;
+	cb->stream_start_cb = plugin_stream_start;
+	cb->stream_stop_cb = plugin_stream_stop;
+	cb->stream_abort_cb = plugin_stream_abort;
+	cb->stream_commit_cb = plugin_stream_commit;
+	cb->stream_change_cb = plugin_change;
+	cb->stream_truncate_cb = plugin_truncate;
+	cb->stream_message_cb = plugin_message;
 }

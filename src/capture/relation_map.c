@@ -23,7 +23,6 @@
 #include "capture/relation_map.h"
 
 #include "access/sysattr.h"
-#include "base/compat.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "utils/hsearch.h"
@@ -216,6 +215,13 @@ derive_map_sources(RelationMap *map)
 	return list;
 }
 
+/* Returns a source of interest, or NULL. */
+MapSource *
+derive_map_find_source(RelationMap *map, Oid relid)
+{
+	return hash_search(map->sources, &relid, HASH_FIND, NULL);
+}
+
 bool
 derive_map_any_invalidated(RelationMap *map)
 {
@@ -372,49 +378,23 @@ add_feed(RelationMap *map, MapEntry *entry, Relation rel, MapSource *source, Bit
 		RelationClose(source_rel);
 }
 
-/*
- * Copies the first natts attributes of a descriptor, with what rows older than an
- * ADD COLUMN … DEFAULT have for them: deforming stops at the last attribute needed.
- */
-static TupleDesc
-truncate_desc(TupleDesc desc, int natts)
-{
-	TupleDesc	full = CreateTupleDescCopyConstr(desc);
-	TupleDesc	truncated = CreateTemplateTupleDesc(natts);
-
-	for (int i = 0; i < natts; i++)
-	{
-		TupleDescCopyEntry(truncated, i + 1, full, i + 1);
-		TupleDescAttr(truncated, i)->atthasmissing = TupleDescAttr(full, i)->atthasmissing;
-		derive_compat_attribute_changed(truncated, i);
-	}
-	if (full->constr && full->constr->missing)
-	{
-		truncated->constr = palloc0(sizeof(TupleConstr));
-		truncated->constr->missing = full->constr->missing;
-	}
-	return truncated;
-}
-
-/* Makes the descriptor that ends with the last attribute of interest, and the arrays. */
+/* Makes what is needed to take the relation's tuples apart. */
 static void
 prepare_deforming(MapEntry *entry, Relation rel)
 {
-	int			natts = 0;
-
+	entry->natts = 0;
 	for (int i = 0; i < entry->nfeeds; i++)
 	{
 		MapFeed    *feed = &entry->feeds[i];
 
 		for (int j = 0; feed->layout && j < feed->layout->layout.ncolumns; j++)
-			natts = Max(natts, feed->attnums[j]);
+			entry->natts = Max(entry->natts, feed->attnums[j]);
 	}
 
-	entry->desc = truncate_desc(RelationGetDescr(rel), natts);
-	entry->old_values = palloc(sizeof(Datum) * Max(natts, 1));
-	entry->new_values = palloc(sizeof(Datum) * Max(natts, 1));
-	entry->old_isnull = palloc(sizeof(bool) * Max(natts, 1));
-	entry->new_isnull = palloc(sizeof(bool) * Max(natts, 1));
+	/* with what rows older than an ADD COLUMN … DEFAULT have for that column */
+	entry->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
+	entry->old_slot = MakeSingleTupleTableSlot(entry->desc, &TTSOpsHeapTuple);
+	entry->new_slot = MakeSingleTupleTableSlot(entry->desc, &TTSOpsHeapTuple);
 }
 
 /* Returns the relation and its partition ancestors that are of interest (MapSource). */
@@ -430,7 +410,7 @@ find_fed(RelationMap *map, Relation rel)
 	foreach(lc, relids)
 	{
 		Oid			relid = lfirst_oid(lc);
-		MapSource  *source = hash_search(map->sources, &relid, HASH_FIND, NULL);
+		MapSource  *source = derive_map_find_source(map, relid);
 
 		if (source)
 			fed = lappend(fed, source);
@@ -477,11 +457,20 @@ derive_map_lookup(RelationMap *map, Relation rel)
 {
 	MapEntry   *entry = enter(map, RelationGetRelid(rel));
 
-	if (!entry->valid)
+	if (entry->valid)
+		return entry;
+	/* first, so that an invalidation while catalogs are read is not lost */
+	entry->valid = true;
+	PG_TRY();
 	{
-		/* first, so that an invalidation while catalogs are read is not lost */
-		entry->valid = true;
 		fill(map, entry, rel);
 	}
+	PG_CATCH();
+	{
+		/* a transaction in progress was found to have aborted; decoding goes on */
+		entry->valid = false;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	return entry;
 }

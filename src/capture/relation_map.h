@@ -9,6 +9,7 @@
 #define DERIVE_CAPTURE_RELATION_MAP_H
 
 #include "change/layout.h"
+#include "executor/tuptable.h"
 #include "utils/relcache.h"
 
 /* A source of interest. */
@@ -46,11 +47,10 @@ typedef struct MapEntry
 	uint64		changed_in;		/* number of the last transaction that changed its rows */
 	uint64		unfed_in;		/* the last one that did so before it fed all that it feeds now */
 	MemoryContext context;		/* of the rest; NULL if nfeeds is 0 */
-	TupleDesc	desc;			/* up to the last attribute of interest */
-	Datum	   *old_values;		/* [desc->natts] */
-	bool	   *old_isnull;
-	Datum	   *new_values;
-	bool	   *new_isnull;
+	TupleDesc	desc;
+	int			natts;			/* up to the last attribute of interest */
+	TupleTableSlot *old_slot;	/* for deforming */
+	TupleTableSlot *new_slot;
 	int			nfeeds;
 	MapFeed    *feeds;
 } MapEntry;
@@ -73,6 +73,7 @@ extern MapEntry *derive_map_lookup(RelationMap *map, Relation rel);
 /* Returns true if this transaction changed rows of relid that were not fed to source. */
 extern bool derive_map_had_unfed_rows(RelationMap *map, Oid relid, const MapSource *source);
 extern List *derive_map_sources(RelationMap *map);
+extern MapSource *derive_map_find_source(RelationMap *map, Oid relid);
 extern bool derive_map_any_invalidated(RelationMap *map);
 extern bool derive_map_was_invalidated(RelationMap *map, Oid relid);
 

@@ -35,7 +35,7 @@
 
 #define VIEW_COLUMNS \
 	"SELECT v.view::oid, v.id, v.definition::oid, v.state_table::oid, v.key, v.paused, v.refreshes," \
-	" p.state, p.reason, p.frontier::text, p.refreshes" \
+	" p.state, p.reason, p.frontier::text, p.refreshes, v.xmin" \
 	" FROM derive_state.view v LEFT JOIN derive_state.progress p ON p.id OPERATOR(pg_catalog.=) v.id"
 
 /* Says whether the extension is installed in this database. */
@@ -135,6 +135,7 @@ view_from_tuple(HeapTuple tuple, TupleDesc desc)
 	v->reason = SPI_getvalue(tuple, desc, 9);
 	v->frontier = SPI_getvalue(tuple, desc, 10);
 	v->refreshes_done = get_int64(tuple, desc, 11);
+	v->xmin = DatumGetTransactionId(SPI_getbinval(tuple, desc, 12, &isnull));
 	return v;
 }
 

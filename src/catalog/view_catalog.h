@@ -25,6 +25,7 @@ typedef struct CatalogView
 	List	   *key;			/* int list of attnos; NIL: none */
 	bool		paused;
 	int64		refreshes;		/* asked for */
+	TransactionId xmin;			/* that wrote this row */
 
 	/* progress; state is NULL if the applier has not seen the view yet */
 	char	   *state;

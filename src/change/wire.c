@@ -108,22 +108,30 @@ derive_wire_reset(WireBuffer *buffer)
 	derive_wire_init(buffer, buffer->context);
 }
 
+void *
+derive_wire_reserve(WireBuffer *buffer, Size len)
+{
+	void	   *place;
+
+	if (buffer->len + len > buffer->room)
+	{
+		Size		room = Max(buffer->len + len, buffer->room * 2);
+
+		buffer->data = repalloc_huge(buffer->data, room);
+		buffer->room = room;
+	}
+	place = buffer->data + buffer->len;
+	buffer->len += len;
+	return place;
+}
+
 /* Appends an empty record of the given size and returns it. */
 static void *
 put(WireBuffer *buffer, StreamKind kind, uint32 flags, Size size)
 {
 	Size		length = MAXALIGN(size);
-	WireHeader *header;
+	WireHeader *header = derive_wire_reserve(buffer, length);
 
-	if (buffer->len + length > buffer->room)
-	{
-		Size		room = Max(buffer->len + length, buffer->room * 2);
-
-		buffer->data = repalloc_huge(buffer->data, room);
-		buffer->room = room;
-	}
-	header = (WireHeader *) (buffer->data + buffer->len);
-	buffer->len += length;
 	header->length = length;
 	header->kind = kind;
 	header->flags = flags;

@@ -22,6 +22,9 @@ typedef struct WireBuffer
 extern void derive_wire_init(WireBuffer *buffer, MemoryContext context);
 extern void derive_wire_reset(WireBuffer *buffer);	/* empties it, gives back excess memory */
 
+/* Appends room for whole records, len bytes of them, and returns it. */
+extern void *derive_wire_reserve(WireBuffer *buffer, Size len);
+
 /* Each appends one record. */
 extern void derive_wire_put_hello(WireBuffer *buffer, XLogRecPtr lsn, bool slot_created);
 extern void derive_wire_put_begin(WireBuffer *buffer, TransactionId xid, XLogRecPtr commit_lsn,

@@ -64,10 +64,10 @@ static const TableColumn pipeline_columns[] = {
 	{"PIPELINE", "pipeline", false},
 	{"STATE", "state", false},
 	{"LAG ms", "lag_ms", true},
-	{"WRITERS tx/s", "transactions_per_s", true},
+	{"WRITERS tx/s", "commits_per_s", true},
 	{"CHANGES/s", "changes_per_s", true},
 	{"TICKS/s", "ticks_per_s", true},
-	{"QUEUE", "queue", true},
+	{"SENT", "sent", true},
 	{"WAL KEPT", "retained_wal", true},
 };
 
@@ -82,7 +82,7 @@ static const TableColumn view_columns[] = {
 
 static const char pipeline_query[] =
 	"SELECT pipeline, pipeline, state, reason, EXTRACT(epoch FROM lag) * 1000,"
-	" transactions, changes, ticks,"
+	" commits, changes, ticks,"
 	" pg_catalog.pg_size_pretty(queue_bytes), pg_catalog.pg_size_pretty(retained_wal),"
 	" EXTRACT(epoch FROM pg_catalog.clock_timestamp()),"
 	" pg_catalog.to_char(pg_catalog.clock_timestamp(), 'HH24:MI:SS')"

@@ -27,6 +27,7 @@
 
 #include "maintain/batch.h"
 
+#include "base/compat.h"
 #include "lib/ilist.h"
 #include "storage/buffile.h"
 #include "utils/datum.h"
@@ -230,7 +231,7 @@ add_converted(SourceDelta *delta, const RowLayout *layout, MinimalTuple row)
 				out[i + 1] = in[j + 1];
 				out_null[i + 1] = in_null[j + 1];
 			}
-	converted = heap_form_minimal_tuple(delta->desc, out, out_null);
+	converted = derive_compat_form_minimal_tuple(delta->desc, out, out_null);
 	derive_delta_add_row(delta, converted);
 	pfree(converted);
 	pfree(in);

@@ -18,6 +18,7 @@
 
 #include "access/detoast.h"
 #include "access/htup_details.h"
+#include "base/compat.h"
 #include "base/settings.h"
 #include "executor/executor.h"
 #include "maintain/delta.h"

@@ -11,11 +11,11 @@
  * is put aside; when the delta query is through, the groups put aside are computed
  * anew from the sources, all at once (fold_touched.c).
  *
- * Each group is written as soon as its new state is known: its state row, then the
- * view's row.  In a view with a key that is one update.  A view without a key (the
- * group columns are not in its output) may have the same row from many groups, and
- * target.c wants each image only once in a run; so its signed images are sorted
- * first, which also lets what cancels out cancel out.
+ * Each group is written as soon as its new state is known: its state row, then, if
+ * the view's key holds all group keys, the view's row in one update.  In other views
+ * rows of several groups meet: without a key they may be the same row, and with a
+ * part of the group keys as key one group's row may take the place of another's.
+ * There the signed rows are collected, sorted and applied at the end (row_sort.c).
  *
  * A group lives while n > 0; the one group of an aggregate without GROUP BY lives
  * always.  HAVING is applied to the view's row, never to the state.
@@ -25,15 +25,13 @@
 #include "postgres.h"
 
 #include "base/step.h"
-#include "catalog/pg_operator_d.h"
-#include "catalog/pg_type_d.h"
 #include "executor/executor.h"
 #include "maintain/fold.h"
 #include "maintain/fold_math.h"
 #include "maintain/fold_touched.h"
+#include "maintain/row_sort.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
-#include "utils/tuplesort.h"
 
 typedef struct FoldRun
 {
@@ -52,25 +50,27 @@ typedef struct FoldRun
 	TupleTableSlot *new_row;
 	TupleTableSlot *new_state;	/* virtual, state row */
 
-	Tuplesortstate *images;		/* signed images of a view without key, else NULL */
-	TupleTableSlot *image;		/* virtual: image, sign */
+	RowSort    *rows;			/* signed rows, applied at the end; NULL: at once */
 } FoldRun;
 
-/* Starts the sort of a keyless view's signed images. */
-static void
-begin_images(FoldRun *fold)
+/* Tells whether each row of the view belongs to one group, the same for ever. */
+static bool
+rows_are_groups(ViewRun *run)
 {
-	TupleDesc	desc = CreateTemplateTupleDesc(2);
-	AttrNumber	column = 1;
-	Oid			less = ByteaLessOperator;
-	Oid			collation = InvalidOid;
-	bool		nulls_first = false;
+	Bitmapset  *keys = NULL;
+	ListCell   *lc;
 
-	TupleDescInitEntry(desc, 1, "image", BYTEAOID, -1, 0);
-	TupleDescInitEntry(desc, 2, "sign", INT4OID, -1, 0);
-	fold->images = tuplesort_begin_heap(desc, 1, &column, &less, &collation, &nulls_first,
-										work_mem, NULL, TUPLESORT_NONE);
-	fold->image = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	if (run->view->access == TARGET_ONLY_ROW)
+		return true;
+	foreach(lc, run->view->key)
+	{
+		TargetEntry *output = list_nth_node(TargetEntry, run->outputs, lfirst_int(lc) - 1);
+
+		if (IsA(output->expr, Var) &&
+			((Var *) output->expr)->varattno <= run->plan->stage->nkeys)
+			keys = bms_add_member(keys, ((Var *) output->expr)->varattno);
+	}
+	return bms_num_members(keys) == run->plan->stage->nkeys;
 }
 
 /* Prepares a run, in the run's context. */
@@ -92,19 +92,14 @@ begin_fold(FoldRun *fold, ViewRun *run, bool first)
 	fold->projection = ExecBuildProjectionInfo(run->outputs, fold->econtext, fold->projected,
 											   NULL, run->state->desc);
 	fold->having = run->having != NULL ? ExecInitExpr(run->having, NULL) : NULL;
-	if (run->view->access == TARGET_BY_HASH && !first)
-		begin_images(fold);
+	if (!first && !rows_are_groups(run))
+		fold->rows = derive_sort_begin(run->view);
 }
 
 /* Ends a run; the relations are closed in the reverse order of their opening. */
 static void
 end_fold(FoldRun *fold)
 {
-	if (fold->images != NULL)
-	{
-		ExecDropSingleTupleTableSlot(fold->image);
-		tuplesort_end(fold->images);
-	}
 	derive_target_close(fold->state);
 	fold->run->rows_changed += derive_target_close(fold->view);
 	FreeExprContext(fold->econtext, true);
@@ -143,27 +138,6 @@ row_of_state(FoldRun *fold, TupleTableSlot *state, TupleTableSlot *slot)
 	return ExecStoreVirtualTuple(slot);
 }
 
-/* Adds a signed image of a keyless view's row to the sort. */
-static void
-put_image(FoldRun *fold, TupleTableSlot *row, int sign)
-{
-	MinimalTuple image;
-	Size		size;
-
-	if (row == NULL)
-		return;
-	image = derive_image_form(fold->run->view->shape, row);
-	size = image->t_len;
-	SET_VARSIZE(image, size);	/* a bytea from now on */
-
-	ExecClearTuple(fold->image);
-	fold->image->tts_values[0] = PointerGetDatum(image);
-	fold->image->tts_values[1] = Int32GetDatum(sign);
-	fold->image->tts_isnull[0] = fold->image->tts_isnull[1] = false;
-	ExecStoreVirtualTuple(fold->image);
-	tuplesort_puttupleslot(fold->images, fold->image);
-}
-
 /* Brings a group's state from old to new (either may be NULL) and the view with it. */
 static void
 change_group(FoldRun *fold, TupleTableSlot *old, TupleTableSlot *new)
@@ -179,10 +153,12 @@ change_group(FoldRun *fold, TupleTableSlot *old, TupleTableSlot *new)
 		derive_target_update(fold->state, old, new);
 	DERIVE_STEP("tick-state-written");
 
-	if (fold->images != NULL)
+	if (fold->rows != NULL)
 	{
-		put_image(fold, old_row, -1);
-		put_image(fold, new_row, 1);
+		if (old_row != NULL)
+			derive_sort_put(fold->rows, old_row, -1);
+		if (new_row != NULL)
+			derive_sort_put(fold->rows, new_row, 1);
 	}
 	else if (old_row != NULL || new_row != NULL)
 		derive_target_replace(fold->view, old_row, new_row);
@@ -232,65 +208,6 @@ take_recomputed(TupleTableSlot *keys, TupleTableSlot *state, void *arg)
 	MemoryContextSwitchTo(oldcontext);
 }
 
-/* Applies the net change of one image. */
-static void
-change_copies(FoldRun *fold, MinimalTuple image, int64 copies)
-{
-	if (copies < 0)
-		derive_target_remove(fold->view, image, -copies);
-	else if (copies > 0)
-	{
-		TupleTableSlot *row = MakeSingleTupleTableSlot(fold->run->view->desc,
-													   &TTSOpsMinimalTuple);
-
-		ExecStoreMinimalTuple(image, row, false);
-		for (; copies > 0; copies--)
-			derive_target_insert(fold->view, row);
-		ExecDropSingleTupleTableSlot(row);
-	}
-}
-
-/* Tells whether a bytea holds the same image as a minimal tuple. */
-static bool
-same_image(MinimalTuple image, Datum bytea_image)
-{
-	return image->t_len == VARSIZE_ANY_EXHDR(DatumGetPointer(bytea_image)) + VARHDRSZ &&
-		memcmp((char *) image + VARHDRSZ, VARDATA_ANY(DatumGetPointer(bytea_image)),
-			   image->t_len - VARHDRSZ) == 0;
-}
-
-/* Sorts the signed images of a keyless view and applies the net change of each. */
-static void
-apply_images(FoldRun *fold)
-{
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(fold->image->tts_tupleDescriptor,
-													&TTSOpsMinimalTuple);
-	MemoryContext oldcontext = MemoryContextSwitchTo(fold->econtext->ecxt_per_tuple_memory);
-	MinimalTuple image = NULL;
-	int64		copies = 0;
-
-	ResetExprContext(fold->econtext);
-	tuplesort_performsort(fold->images);
-	while (tuplesort_gettupleslot(fold->images, true, false, slot, NULL))
-	{
-		CHECK_FOR_INTERRUPTS();
-		slot_getallattrs(slot);
-		if (image == NULL || !same_image(image, slot->tts_values[0]))
-		{
-			if (image != NULL)
-				change_copies(fold, image, copies);
-			ResetExprContext(fold->econtext);
-			image = derive_image_tuple(slot->tts_values[0]);
-			copies = 0;
-		}
-		copies += DatumGetInt32(slot->tts_values[1]);
-	}
-	if (image != NULL)
-		change_copies(fold, image, copies);
-	MemoryContextSwitchTo(oldcontext);
-	ExecDropSingleTupleTableSlot(slot);
-}
-
 /* Brings a folded view forward by the deltas of its sources. */
 void
 derive_fold_apply(ViewRun *run)
@@ -301,8 +218,8 @@ derive_fold_apply(ViewRun *run)
 	fold.touched = derive_touched_begin(run);
 	derive_query_run_kept(run->queries, &run->delta_key, take_delta, &fold);
 	derive_touched_run(fold.touched, run, take_recomputed, &fold);
-	if (fold.images != NULL)
-		apply_images(&fold);
+	if (fold.rows != NULL)
+		derive_sort_apply(fold.rows, fold.view);
 	end_fold(&fold);
 }
 

@@ -23,7 +23,7 @@
 #define COUNT_COLUMN 1
 #define IMAGE_COLUMN 2
 
-typedef struct Applier
+struct LinearApplier
 {
 	Target	   *target;
 	TargetAccess access;
@@ -32,11 +32,11 @@ typedef struct Applier
 	TupleTableSlot *row;		/* minimal: the present row */
 	TupleTableSlot *held;		/* minimal: a row that leaves, held back */
 	int64		held_copies;	/* 0: none is held back */
-} Applier;
+};
 
 /* Removes what is held back. */
 static void
-flush_held(Applier *applier)
+flush_held(LinearApplier *applier)
 {
 	for (; applier->held_copies > 0; applier->held_copies--)
 		derive_target_replace(applier->target, applier->held, NULL);
@@ -46,7 +46,7 @@ flush_held(Applier *applier)
 
 /* Holds a row back that leaves. */
 static void
-hold_back(Applier *applier, Datum image, int64 copies)
+hold_back(LinearApplier *applier, Datum image, int64 copies)
 {
 	MemoryContext oldcontext;
 
@@ -59,7 +59,7 @@ hold_back(Applier *applier, Datum image, int64 copies)
 
 /* Adds copies of a row, the first one perhaps in place of the one held back. */
 static void
-arrive(Applier *applier, Datum image, int64 copies)
+arrive(LinearApplier *applier, Datum image, int64 copies)
 {
 	ExecStoreMinimalTuple(derive_image_tuple(image), applier->row, false);
 	if (applier->held_copies > 0 &&
@@ -78,11 +78,11 @@ arrive(Applier *applier, Datum image, int64 copies)
 	ExecClearTuple(applier->row);
 }
 
-/* Takes one signed row (a RowConsumer). */
-static void
-take_row(TupleTableSlot *row, void *arg)
+/* Takes one signed row: count, image; what follows is not looked at. */
+void
+derive_linear_take(TupleTableSlot *row, void *arg)
 {
-	Applier    *applier = (Applier *) arg;
+	LinearApplier *applier = (LinearApplier *) arg;
 	MemoryContext oldcontext = MemoryContextSwitchTo(applier->row_context);
 	bool		isnull;
 	int64		count = DatumGetInt64(slot_getattr(row, COUNT_COLUMN, &isnull));
@@ -100,9 +100,10 @@ take_row(TupleTableSlot *row, void *arg)
 }
 
 /* Prepares to apply signed rows, in CurrentMemoryContext. */
-static void
-begin_apply(Applier *applier, Target *target)
+LinearApplier *
+derive_linear_begin(Target *target)
 {
+	LinearApplier *applier = palloc0(sizeof(LinearApplier));
 	TargetSpec *spec = derive_target_spec_of(target);
 
 	applier->target = target;
@@ -113,18 +114,19 @@ begin_apply(Applier *applier, Target *target)
 												  ALLOCSET_SMALL_SIZES);
 	applier->row = MakeSingleTupleTableSlot(spec->desc, &TTSOpsMinimalTuple);
 	applier->held = MakeSingleTupleTableSlot(spec->desc, &TTSOpsMinimalTuple);
-	applier->held_copies = 0;
+	return applier;
 }
 
-/* Removes what is still held back, and what begin_apply made. */
-static void
-end_apply(Applier *applier)
+/* Removes what is still held back, and what derive_linear_begin made. */
+void
+derive_linear_end(LinearApplier *applier)
 {
 	flush_held(applier);
 	ExecDropSingleTupleTableSlot(applier->row);
 	ExecDropSingleTupleTableSlot(applier->held);
 	MemoryContextDelete(applier->row_context);
 	MemoryContextDelete(applier->held_context);
+	pfree(applier);
 }
 
 /* Brings a linear view forward by the deltas of its sources. */
@@ -132,11 +134,10 @@ void
 derive_linear_apply(ViewRun *run)
 {
 	Target	   *target = derive_target_open(run->view, run->out, false);
-	Applier		applier;
+	LinearApplier *applier = derive_linear_begin(target);
 
-	begin_apply(&applier, target);
-	derive_query_run_kept(run->queries, &run->delta_key, take_row, &applier);
-	end_apply(&applier);
+	derive_query_run_kept(run->queries, &run->delta_key, derive_linear_take, applier);
+	derive_linear_end(applier);
 	run->rows_changed += derive_target_close(target);
 }
 
@@ -144,9 +145,8 @@ derive_linear_apply(ViewRun *run)
 void
 derive_linear_diff(Target *target, const char *diff_sql)
 {
-	Applier		applier;
+	LinearApplier *applier = derive_linear_begin(target);
 
-	begin_apply(&applier, target);
-	derive_query_run_once(diff_sql, take_row, &applier);
-	end_apply(&applier);
+	derive_query_run_once(diff_sql, derive_linear_take, applier);
+	derive_linear_end(applier);
 }

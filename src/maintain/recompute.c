@@ -91,14 +91,14 @@ derive_recompute_diff(ViewRun *run)
 	if (run->plan->stage->kind == STAGE_FOLD)
 	{
 		Oid			state = run->state->relid;
+		const char *schema = get_namespace_name(get_rel_namespace(state));
 
 		diff_relation(run->state, NULL, new_sql);
 		CommandCounterIncrement();
 		UpdateActiveSnapshotCommandId();
 		DERIVE_STEP("tick-state-written");
 		new_sql = derive_plan_output_sql(run->plan,
-										 quote_qualified_identifier(get_namespace_name(get_rel_namespace(state)),
-																	get_rel_name(state)));
+										 quote_qualified_identifier(schema, get_rel_name(state)));
 	}
 	run->rows_changed += diff_relation(run->view, run->out, new_sql);
 }

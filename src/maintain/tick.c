@@ -20,7 +20,9 @@
  * it becomes visible, so the flush position read after the snapshot is behind
  * it.  An asynchronous one publishes its end in a commit callback after it became
  * visible, but counts itself in before; so if the counter reads zero, every
- * visible one has published, and otherwise the insert position serves.
+ * visible one has published, and otherwise the insert position serves.  Likewise while
+ * the snapshot is not past the transactions that ran when the pipeline's entry was
+ * new: they may have begun to commit without counting.
  *
  * The barrier.  When the decoder's interest changes (a new view), commits up to
  * some position P were filtered by the old interest.  A view may be built only
@@ -85,6 +87,7 @@ derive_maintainer_create(Pipeline *pipeline)
 	m->tick_context = AllocSetContextCreate(context, "pg_derive tick", ALLOCSET_DEFAULT_SIZES);
 	m->pipeline = pipeline;
 	m->system_identifier = GetSystemIdentifier();
+	m->first_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
 
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -224,10 +227,12 @@ split_cohorts(Maintainer *m)
 
 /* Returns L': a position behind the commit of everything that the snapshot shows. */
 static XLogRecPtr
-position_behind_snapshot(Pipeline *pipeline)
+position_behind_snapshot(Maintainer *m, const Frontier *next)
 {
+	Pipeline   *pipeline = m->pipeline;
+
 	pg_memory_barrier();
-	if (pg_atomic_read_u64(&pipeline->async_in_flight) != 0)
+	if (pg_atomic_read_u64(&pipeline->async_in_flight) != 0 || next->xmin <= m->first_xid)
 		return derive_lsn_reachable(GetXLogInsertRecPtr());
 	pg_read_barrier();
 	return Max(GetFlushRecPtr(NULL), pg_atomic_read_u64(&pipeline->async_lsn));
@@ -343,7 +348,7 @@ run_protected(Maintainer *m, LiveView *view, bool recompute, SourceDelta *out,
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *error = NULL;
+	ErrorData  *volatile error = NULL;
 
 	memset(stats, 0, sizeof(RunnerStats));
 	BeginInternalSubTransaction(NULL);
@@ -656,7 +661,7 @@ derive_tick_run(Maintainer *m, TickResult *result)
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	next = derive_frontier_from_snapshot(GetActiveSnapshot());
-	target = Max(position_behind_snapshot(m->pipeline),
+	target = Max(position_behind_snapshot(m, next),
 				 pg_atomic_read_u64(&m->pipeline->wait_lsn));
 	DERIVE_STEP("tick-snapshot");
 	derive_batch_collect(m->batch, m->cohorts, next, target, &stats);

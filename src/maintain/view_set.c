@@ -663,6 +663,25 @@ number_components(ViewSet *set)
 	}
 }
 
+/*
+ * A live view that could not be planned since the worker started is not among those
+ * whose sources the decoder sends: what it misses is unknown.
+ */
+static void
+reject_unplanned(ViewSet *set)
+{
+	ListCell   *lc;
+
+	foreach(lc, set->views)
+	{
+		LiveView   *view = lfirst(lc);
+
+		if (view->state == VIEW_LIVE && view->runner == NULL)
+			derive_view_set_state(view, VIEW_STALE,
+								  "a source was locked when the worker started");
+	}
+}
+
 bool
 derive_view_set_reload(ViewSet *set, List **cohorts)
 {
@@ -685,6 +704,7 @@ derive_view_set_reload(ViewSet *set, List **cohorts)
 		try_make_plan(set, view);
 		planned = lappend(planned, view);
 	}
+	reject_unplanned(set);
 	changed = collect_sources(set);
 	if (changed)
 		set->interest_version++;

@@ -42,6 +42,7 @@ typedef struct EqualitySide
 {
 	int occurrence; /* counted from 1; 0: a constant */
 	AttrNumber attno;
+	Oid collation; /* of the column */
 } EqualitySide;
 
 /* A condition "column = column" or "column = constant" of a region. */
@@ -71,12 +72,14 @@ read_side(Node *node, EqualitySide *side)
 		node = (Node *) ((RelabelType *) node)->arg;
 	side->occurrence = 0;
 	side->attno = InvalidAttrNumber;
+	side->collation = InvalidOid;
 	if (IsA(node, Const))
 		return !((Const *) node)->constisnull;
 	if (!IsA(node, Var))
 		return false;
 	side->occurrence = ((Var *) node)->varno;
 	side->attno = ((Var *) node)->varattno;
+	side->collation = ((Var *) node)->varcollid;
 	return true;
 }
 
@@ -199,14 +202,55 @@ find_output(Region *region, int occurrence, AttrNumber attno)
 }
 
 /*
+ * True if an operator and collation are the equality by which an index tells keys
+ * apart in one of its columns.
+ */
+static bool
+is_key_equality(Equality *equality, const SourceKey *key, int column)
+{
+	return get_op_opfamily_strategy(equality->operator, key->opfamilies[column]) ==
+			   BTEqualStrategyNumber &&
+		   equality->collation == key->collations[column];
+}
+
+/*
+ * Returns the output attno of a key column of an occurrence, or of a column that a
+ * condition makes equal to it; InvalidAttrNumber if there is none.
+ */
+static AttrNumber
+find_key_output(Region *region, List *equalities, int occurrence, const SourceKey *key,
+				int column)
+{
+	AttrNumber attno = find_output(region, occurrence, key->attnos[column]);
+	ListCell *lc;
+
+	foreach (lc, equalities)
+	{
+		Equality *equality = (Equality *) lfirst(lc);
+
+		for (int i = 0; i < 2 && attno == InvalidAttrNumber; i++)
+		{
+			EqualitySide *side = &equality->sides[i];
+			EqualitySide *other = &equality->sides[1 - i];
+
+			if (side->occurrence == occurrence && side->attno == key->attnos[column] &&
+				other->occurrence > 0 && other->collation == key->collations[column] &&
+				is_key_equality(equality, key, column))
+				attno = find_output(region, other->occurrence, other->attno);
+		}
+	}
+	return attno;
+}
+
+/*
  * True if the output has all key columns of an occurrence.
  */
 static bool
-key_is_output(Region *region, int occurrence, const SourceKey *key)
+key_is_output(Region *region, List *equalities, int occurrence, const SourceKey *key)
 {
 	for (int i = 0; i < key->ncolumns; i++)
 	{
-		if (find_output(region, occurrence, key->attnos[i]) == InvalidAttrNumber)
+		if (find_key_output(region, equalities, occurrence, key, i) == InvalidAttrNumber)
 			return false;
 	}
 	return key->ncolumns > 0;
@@ -220,9 +264,7 @@ static bool
 equality_determines(Equality *equality, int occurrence, const SourceKey *key, int column,
 					Bitmapset *known)
 {
-	if (get_op_opfamily_strategy(equality->operator, key->opfamilies[column]) !=
-			BTEqualStrategyNumber ||
-		equality->collation != key->collations[column])
+	if (!is_key_equality(equality, key, column))
 		return false;
 	for (int i = 0; i < 2; i++)
 	{
@@ -291,7 +333,7 @@ derive_region_view_key(Region *region)
 	for (int i = 1; i <= region->noccurrences; i++)
 	{
 		find_source_key(region->occurrences[i - 1].rte->relid, &keys[i - 1]);
-		if (key_is_output(region, i, &keys[i - 1]))
+		if (key_is_output(region, equalities, i, &keys[i - 1]))
 			chosen = bms_add_member(chosen, i);
 	}
 	if (!determines_all(region, equalities, keys, chosen))
@@ -307,8 +349,8 @@ derive_region_view_key(Region *region)
 	for (int i = 1; i <= region->noccurrences; i++)
 	{
 		for (int j = 0; bms_is_member(i, chosen) && j < keys[i - 1].ncolumns; j++)
-			key = list_append_unique_int(key,
-										 find_output(region, i, keys[i - 1].attnos[j]));
+			key = list_append_unique_int(
+				key, find_key_output(region, equalities, i, &keys[i - 1], j));
 	}
 	return key;
 }
@@ -424,6 +466,92 @@ lookup_columns(List *equalities, int occurrence, int partner)
 }
 
 /*
+ * True if the rows of an occurrence can be found by an index, once those of the
+ * occurrences in known are.
+ */
+static bool
+is_reachable(Region *region, List *equalities, int occurrence, Bitmapset *known)
+{
+	Oid relid = region->occurrences[occurrence - 1].rte->relid;
+	SourceKey key;
+	int partner = -1;
+
+	find_source_key(relid, &key);
+	if (is_determined(equalities, occurrence, &key, known))
+		return true;
+	while ((partner = bms_next_member(known, partner)) >= 0)
+	{
+		Bitmapset *columns = lookup_columns(equalities, occurrence, partner);
+
+		if (!bms_is_empty(columns) && has_index(relid, columns))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Adds to known all occurrences that can be reached from it by indexes.
+ */
+static Bitmapset *
+add_reachable(Region *region, List *equalities, Bitmapset *known)
+{
+	int before;
+
+	do
+	{
+		before = bms_num_members(known);
+		for (int i = 1; i <= region->noccurrences; i++)
+		{
+			if (!bms_is_member(i, known) && is_reachable(region, equalities, i, known))
+				known = bms_add_member(known, i);
+		}
+	} while (bms_num_members(known) > before);
+	return known;
+}
+
+/*
+ * Adds to known an occurrence that no index leads to but a condition does, and the
+ * statement for that index to statements.  False if there is no such occurrence.
+ */
+static bool
+add_unindexed(Region *region, List *equalities, Bitmapset **known, List **statements)
+{
+	for (int i = 1; i <= region->noccurrences; i++)
+	{
+		int partner = -1;
+
+		while (!bms_is_member(i, *known) &&
+			   (partner = bms_next_member(*known, partner)) >= 0)
+		{
+			Bitmapset *columns = lookup_columns(equalities, i, partner);
+
+			if (bms_is_empty(columns))
+				continue;
+			*statements = suggest_index(*statements,
+										region->occurrences[i - 1].rte->relid, columns);
+			*known = bms_add_member(*known, i);
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * Adds the statements for the indexes that a change of one occurrence would need on
+ * its way to all others.
+ */
+static List *
+suggest_join_indexes(Region *region, List *equalities, int changed, List *statements)
+{
+	Bitmapset *known = bms_make_singleton(changed);
+
+	do
+		known = add_reachable(region, equalities, known);
+	while (add_unindexed(region, equalities, &known, &statements));
+	return statements;
+}
+
+/*
  * Returns the only source occurrence whose plain columns are a fold's keys and these
  * columns, or 0.
  */
@@ -457,15 +585,7 @@ derive_plan_missing_indexes(ViewPlan *plan)
 	List *statements = NIL;
 
 	for (int i = 1; i <= region->noccurrences; i++)
-	{
-		for (int j = 1; j <= region->noccurrences; j++)
-		{
-			if (i != j)
-				statements = suggest_index(statements,
-										   region->occurrences[i - 1].rte->relid,
-										   lookup_columns(equalities, i, j));
-		}
-	}
+		statements = suggest_join_indexes(region, equalities, i, statements);
 
 	if (plan->stage->kind == STAGE_FOLD && derive_fold_may_recompute(plan->stage))
 	{

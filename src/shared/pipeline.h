@@ -118,7 +118,7 @@ extern DeriveShared *derive_shared;
 
 extern void derive_pipeline_init(void); /* from _PG_init: shmem hooks */
 extern Pipeline *derive_pipeline_find(Oid dboid);	/* NULL if there is none; takes lock */
-extern Pipeline *derive_pipeline_reserve(Oid dboid);	/* finds or allocates; NULL: array is full */
+extern Pipeline *derive_pipeline_reserve(Oid dboid);	/* or finds; NULL: array is full */
 extern void derive_pipeline_release(Pipeline *p);	/* frees the entry */
 extern bool derive_pipeline_has_room(Oid dboid);	/* it has an entry or could get one */
 

@@ -194,6 +194,18 @@ ms_until(TimestampTz time)
 	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), time);
 }
 
+/* Notes since when a change waits to be applied, for the lag that is shown. */
+static void
+note_pending(const StreamRecord *record)
+{
+	if (record->kind != STREAM_BEGIN)
+		return;
+	SpinLockAcquire(&pipeline->mutex);
+	if (pipeline->oldest_pending == 0)
+		pipeline->oldest_pending = record->commit_time;
+	SpinLockRelease(&pipeline->mutex);
+}
+
 /* Runs a tick and takes its measure. */
 static void
 tick(Maintainer *m, Pace *pace, TickResult *result)
@@ -272,6 +284,8 @@ run(Maintainer *m, uint64 catalog_seen)
 		follow_catalog(m, &catalog_seen);
 		unconfirmed = derive_tick_confirm(m);
 		pending = derive_stream_peek(m->stream, &record);
+		if (pending)
+			note_pending(&record);
 		due = pending || tick_is_asked(m, &last) ||
 			TimestampDifferenceExceeds(pace.last_start, GetCurrentTimestamp(),
 									   Max(IDLE_TICK, derive_tick_interval));
@@ -305,7 +319,7 @@ derive_applier_main(Datum arg)
 
 	derive_process_start();
 	pipeline = derive_pipeline_find(dboid);
-	if (pipeline == NULL || !derive_pipeline_join(pipeline, ROLE_APPLIER))
+	if (pipeline == NULL || !derive_pipeline_join(pipeline, ROLE_APPLIER) || pipeline->hold)
 		proc_exit(0);
 	derive_pipeline_set_state(pipeline, PIPELINE_STARTING, "");
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);

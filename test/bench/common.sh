@@ -49,7 +49,8 @@ result()            # item unit bound value...
 # Creates a view and waits until it is live.
 create_view()       # name query
 {
-    sql -v name="$1" -v query="$2" >/dev/null <<<"SELECT derive.create_view(:'name', :'query');"
+    sql -v name="$1" -v query="$2" >/dev/null <<<"SET client_min_messages = warning;
+        SELECT derive.create_view(:'name', :'query');"
     wait_for_state "$1" live
 }
 

@@ -3,7 +3,7 @@
  * freshness.c
  *	  Measures how long a commit takes to become visible in a view.
  *
- * Usage: freshness [RATE [SECONDS [view|wait]]], connection from the environment.
+ * Usage: freshness [RATE [SECONDS [view|wait|floor]]], connection from the environment.
  * Needs a table pulses(n bigint) and the view pulse_view, "SELECT count(*) AS n
  * FROM pulses", empty at the start.
  *
@@ -11,7 +11,7 @@
  * whether or not the earlier ones are visible yet: a stall counts for every
  * commit that falls into it (no coordinated omission).  It notes when each
  * commit was acknowledged.  A reader thread on a connection of its own finds
- * out when each is visible, in one of two ways:
+ * out when each is visible, in one of these ways:
  *
  * view		While a commit is outstanding, the view is read again and again with a
  *			short sleep between; a count of k shows commits 1 to k.  The figure is
@@ -21,6 +21,7 @@
  * wait		derive.wait() is called while a commit is outstanding; when it returns,
  *			those acknowledged before the call are visible.  This is what a program
  *			that reads its own writes sees, round trip included; nothing polls.
+ * floor	SELECT 1 instead: how slow the machine and this program are by themselves.
  *
  * While nothing is outstanding the reader sleeps on a condition variable, so
  * that an idle machine is really idle.  Output: p50 p99 max resolution (all in
@@ -43,11 +44,12 @@ typedef struct Run
 {
 	double rate;
 	double seconds;
-	bool by_wait;
-	int commits;		  /* to make */
-	double *committed_at; /* seconds, per commit; written by the writer */
-	double *visible_at;	  /* written by the reader */
-	double probe_seconds; /* spent in probes; reader only */
+	const char *statement; /* the reader's */
+	bool returns_count;	   /* it does, else its end shows what was committed before */
+	int commits;		   /* to make */
+	double *committed_at;  /* seconds, per commit; written by the writer */
+	double *visible_at;	   /* written by the reader */
+	double probe_seconds;  /* spent in probes; reader only */
 	long probes;
 
 	pthread_mutex_t lock;
@@ -155,8 +157,7 @@ static void *
 read_pulses(void *arg)
 {
 	Run *run = arg;
-	PGconn *conn = connect_with(run->by_wait ? "SELECT derive.wait()"
-											 : "SELECT n FROM pulse_view");
+	PGconn *conn = connect_with(run->statement);
 	int seen = 0;
 
 	while (seen < run->commits)
@@ -166,7 +167,7 @@ read_pulses(void *arg)
 		long visible = run_statement(conn);
 		double end = now_seconds();
 
-		if (run->by_wait)
+		if (!run->returns_count)
 			visible = committed;
 		for (; seen < visible && seen < run->commits; seen++)
 			run->visible_at[seen] = end;
@@ -206,7 +207,7 @@ print_result(Run *run)
 	printf("%.3f %.3f %.3f %.3f %d\n", ms[run->commits / 2],
 		   ms[(int) (run->commits * 0.99)], ms[run->commits - 1],
 		   run->probe_seconds / run->probes * 1000 +
-			   (run->by_wait ? 0 : PROBE_SLEEP_US / 1000.0),
+			   (run->returns_count ? PROBE_SLEEP_US / 1000.0 : 0),
 		   run->commits);
 }
 
@@ -214,6 +215,7 @@ int
 main(int argc, char **argv)
 {
 	Run run = {.rate = 100, .seconds = 10};
+	const char *method = argc > 3 ? argv[3] : "view";
 	pthread_t writer;
 	pthread_t reader;
 
@@ -221,12 +223,14 @@ main(int argc, char **argv)
 		run.rate = atof(argv[1]);
 	if (argc > 2)
 		run.seconds = atof(argv[2]);
-	if (argc > 3)
-		run.by_wait = strcmp(argv[3], "wait") == 0;
+	run.returns_count = strcmp(method, "view") == 0;
+	run.statement = run.returns_count			  ? "SELECT n FROM pulse_view"
+					: strcmp(method, "wait") == 0 ? "SELECT derive.wait()"
+												  : "SELECT 1";
 	run.commits = (int) (run.rate * run.seconds);
 	if (run.commits < 1)
 	{
-		fprintf(stderr, "Usage: freshness [RATE [SECONDS [view|wait]]]\n");
+		fprintf(stderr, "Usage: freshness [RATE [SECONDS [view|wait|floor]]]\n");
 		return 2;
 	}
 	run.committed_at = calloc(run.commits, sizeof(double));

@@ -5,7 +5,8 @@
 # otherwise idle server, then beside 8 pgbench clients that write flat out (simple-update) into a
 # source of another view of the same pipeline.  The commits at 100/s are then a sample of the
 # pipeline's ticks, which all views share.  On a small machine the probe, the clients and the
-# workers compete for the same cores; that is part of the figure.
+# workers compete for the same cores; that is part of the figure.  What the machine does to the
+# figure by itself is shown, too: the probe with SELECT 1 in place of the view.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source test/bench/common.sh
@@ -17,7 +18,7 @@ create_view branch_view 'SELECT bid, count(*) AS accounts, sum(abalance) AS bala
 create_view pulse_view 'SELECT count(*) AS n FROM pulses'
 
 # Runs freshness once on an empty table; prints its line.
-probe()             # view|wait
+probe()             # view|wait|floor
 {
     sql -c 'TRUNCATE pulses'
     pg_derive wait --timeout=60 >/dev/null
@@ -40,12 +41,17 @@ probe_under_load()  # view|wait
     echo "$line"
 }
 
-idle_50=() idle_99=() load_50=() load_99=() wait_50=() wait_99=()
+floor_99=() idle_50=() idle_99=() load_50=() load_99=() wait_50=() wait_99=()
 for ((round = 0; round < BENCH_ROUNDS; round++)); do
     line=$(probe view)
     note "100 commits/s (p50 p99 max resolution n): $line"
     read -r p50 p99 _ <<<"$line"
     idle_50+=("$p50") idle_99+=("$p99")
+
+    line=$(probe floor)
+    note "100 commits/s, SELECT 1:                  $line"
+    read -r _ p99 _ <<<"$line"
+    floor_99+=("$p99")
 
     line=$(probe wait)
     note "100 commits/s, derive.wait:               $line"
@@ -60,6 +66,7 @@ done
 
 result "freshness at 100 commits/s, p50" ms "<= 1" "${idle_50[@]}"
 result "freshness at 100 commits/s, p99" ms "<= 10" "${idle_99[@]}"
+result "the same with SELECT 1 instead of the view, p99" ms "" "${floor_99[@]}"
 result "derive.wait() after a commit, p50" ms "" "${wait_50[@]}"
 result "derive.wait() after a commit, p99" ms "" "${wait_99[@]}"
 result "freshness flat out, p50" ms "" "${load_50[@]}"

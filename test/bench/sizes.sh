@@ -7,6 +7,7 @@
 # a small one: rows spread out would measure the page cache.  The aggregate has 100 groups at every
 # size.  The join has the right indexes, and is measured from both sides: 1,000 rows of the large
 # table, and 100 of the other whose partners make 1,000.
+# A pause before each change lets every one find the pipeline idle, so that pacing plays no part.
 # The sizes take turns; the ratio is each turn's largest table over its smallest.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -41,6 +42,7 @@ measure_once()      # size items|kinds
         first=$((1 + (RANDOM * 32768 + RANDOM) % ($1 / 10 - 100)))
         statement="UPDATE kinds_$1 SET name = name || '.' WHERE id BETWEEN $first AND $((first + 99))"
     fi
+    sleep 0.1
     time_statements "$statement" 'SELECT derive.wait()' | tail -n 1
 }
 

@@ -95,6 +95,8 @@ compare()           # item bound workload variant base
 }
 
 prepare
+run_pgbench tpcb-like >/dev/null        # warms the caches, and has each page written once to the WAL
+run_pgbench simple-update >/dev/null
 for ((round = 0; round < BENCH_ROUNDS; round++)); do
     run_round tpcb-like "$round" paused view trigger refresh
     run_round simple-update "$round" paused view trigger refresh "hot view" "hot trigger"

@@ -9,7 +9,7 @@ SELECT no_plan();
 SELECT has_schema('derive');
 SELECT has_schema('derive_state');
 SELECT set_eq(
-    $$ SELECT p.proname || '(' || pg_get_function_arguments(p.oid) || ') ' || pg_get_function_result(p.oid)
+    $$ SELECT p.proname::text || '(' || pg_get_function_arguments(p.oid) || ') ' || pg_get_function_result(p.oid)
        FROM pg_proc p WHERE p.pronamespace = 'derive'::regnamespace $$,
     ARRAY[
         'create_view(name text, query text, key text[] DEFAULT NULL::text[], with_data boolean DEFAULT true) regclass',
@@ -24,14 +24,14 @@ SELECT set_eq(
     ],
     'the functions of schema derive, their arguments, defaults and results');
 SELECT set_eq(
-    $$ SELECT relname::text || ' ' || relkind FROM pg_class
+    $$ SELECT format('%s %s', relname, relkind) COLLATE "default" FROM pg_class
        WHERE relnamespace = 'derive'::regnamespace AND relkind IN ('r', 'v', 'm', 'p', 'f', 'S') $$,
     ARRAY['views v', 'pipelines v'],
     'the relations of schema derive');
 
 -- ------------------------------------------------------------------ columns
 PREPARE columns(regclass) AS
-    SELECT attname || ' ' || format_type(atttypid, atttypmod) FROM pg_attribute
+    SELECT format('%s %s', attname, format_type(atttypid, atttypmod)) COLLATE "default" FROM pg_attribute
     WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum;
 SELECT results_eq(
     $$ EXECUTE columns('derive.views') $$,
@@ -40,7 +40,7 @@ SELECT results_eq(
         'last_tick_at timestamp with time zone', 'last_tick_time interval', 'created_at timestamp with time zone'],
     'columns of derive.views');
 SELECT results_eq(
-    $$ SELECT * FROM (SELECT attname || ' ' || format_type(atttypid, atttypmod) FROM pg_attribute
+    $$ SELECT * FROM (SELECT format('%s %s', attname, format_type(atttypid, atttypmod)) COLLATE "default" FROM pg_attribute
         WHERE attrelid = 'derive.pipelines'::regclass AND attnum BETWEEN 1 AND 15 ORDER BY attnum) c $$,
     ARRAY['pipeline name', 'slot_name name', 'state text', 'reason text', 'decoder_pid integer', 'applier_pid integer',
         'received_lsn pg_lsn', 'applied_lsn pg_lsn', 'confirmed_lsn pg_lsn', 'lag interval', 'retained_wal bigint',
@@ -57,7 +57,7 @@ SELECT is_empty(
     $$ SELECT oid::regprocedure FROM pg_proc WHERE pronamespace IN ('derive'::regnamespace, 'derive_state'::regnamespace) AND prosecdef $$,
     'no function is SECURITY DEFINER');
 SELECT is_empty(
-    $$ SELECT oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+    $$ SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
        WHERE pronamespace IN ('derive'::regnamespace, 'derive_state'::regnamespace)
            AND lanname IN ('sql', 'plpgsql') AND NOT coalesce(array_to_string(proconfig, ' ') ~ 'search_path', false) $$,
     'every function of a language that resolves names has a search_path of its own');
@@ -84,12 +84,12 @@ SELECT isnt(obj_description((SELECT oid FROM pg_extension WHERE extname = 'pg_de
 -- What PUBLIC may do, by decision: use both schemas, call all of derive, read its two relations, and call
 -- what status views and maintenance queries need.  Nothing else.
 SELECT set_eq(
-    $$ SELECT a.privilege_type || ' on schema ' || n.nspname FROM pg_namespace n, aclexplode(n.nspacl) a
+    $$ SELECT format('%s on schema %s', a.privilege_type, n.nspname) FROM pg_namespace n, aclexplode(n.nspacl) a
        WHERE n.nspname IN ('derive', 'derive_state') AND a.grantee = 0 $$,
     ARRAY['USAGE on schema derive', 'USAGE on schema derive_state'],
     'PUBLIC may use the schemas, not create in them');
 SELECT set_eq(
-    $$ SELECT a.privilege_type || ' on ' || c.oid::regclass FROM pg_class c,
+    $$ SELECT format('%s on %s', a.privilege_type, c.oid::regclass) FROM pg_class c,
            aclexplode(coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner))) a
        WHERE c.relnamespace IN ('derive'::regnamespace, 'derive_state'::regnamespace)
            AND c.relkind IN ('r', 'v', 'm', 'S') AND a.grantee = 0 $$,

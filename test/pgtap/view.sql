@@ -18,7 +18,7 @@ RESET ROLE;
 SELECT has_table('pt', t, t || ' is a table') FROM unnest(ARRAY['rows', 'groups', 'keyless']) t;
 SELECT table_owner_is('pt', t, 'derive_owner', t || ' belongs to the caller') FROM unnest(ARRAY['rows', 'groups', 'keyless']) t;
 PREPARE shape(regclass) AS
-    SELECT format('%s %s %s %s', attname, format_type(atttypid, atttypmod), attcollation::regcollation, attnotnull)
+    SELECT format('%s %s %s %s', attname, format_type(atttypid, atttypmod), attcollation::regcollation, attnotnull) COLLATE "default"
     FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 ORDER BY attnum;
 SELECT results_eq($$ EXECUTE shape('pt.rows') $$,
     ARRAY['id integer - f', 'name character varying(30) "C" f', 'n numeric(10,3) - f', 'The Tags text[] "default" f',

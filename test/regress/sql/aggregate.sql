@@ -23,10 +23,9 @@ SELECT derive.create_view('hidden_key', 'SELECT count(*) AS c, sum(i4) AS s FROM
 SELECT derive.create_view('repeated', 'SELECT g, g AS g2, count(*) AS c, count(*) AS c2, count(*) + sum(i4) AS e, CASE WHEN count(*) > 2 THEN max(i4) END AS m FROM s GROUP BY g');
 SELECT derive.create_view('pk_group', 'SELECT id, i4, count(*) AS c FROM s GROUP BY id');
 SELECT derive.create_view('const_key', 'SELECT 1 AS one, count(*) AS c FROM s GROUP BY 1');
-SELECT derive.create_view('empty_key', 'SELECT count(*) AS c FROM s GROUP BY ()');
 SELECT derive.create_view('only_keys', 'SELECT g FROM s GROUP BY g');
 SELECT derive.create_view('float_key', 'SELECT f8, count(*) AS c FROM s GROUP BY f8');
-SELECT derive.create_view('nested_expr', 'SELECT g, round(avg(n), 2) AS r, sum(i4)::numeric / nullif(count(b), 0) AS q, max(n) - min(n) AS spread FROM s GROUP BY g');
+SELECT derive.create_view('nested_expr', 'SELECT g, round(avg(n), 2) AS r, sum(i4)::numeric / nullif(count(b), 0) AS q, round(max(n) - min(n), 3) AS spread FROM s GROUP BY g');
 CALL test.check_all();
 UPDATE s SET i2 = i2 + 1, i4 = i4 + 1, i8 = NULL WHERE g = 1;
 CALL test.check_all();
@@ -69,7 +68,6 @@ CALL test.check_all();
 TABLE all_rows;
 TABLE all_having;
 TABLE const_key;
-TABLE empty_key;
 INSERT INTO s (id) VALUES (1);
 CALL test.check_all();
 -- Overflow of what is stored: the view fails and says so, and comes back.

@@ -36,7 +36,8 @@ CALL test.check_all();
 -- One in the middle is refreshed, paused, resumed.
 SELECT derive.pause('a_groups');
 UPDATE s SET n = n * 2;
-CALL test.settle();
+CALL test.await_state('i_fourth', 'stale');
+SELECT derive.wait(timeout => '60 s', view => 'b_rows') IS NOT NULL AS waited;
 SELECT view, state FROM derive.views ORDER BY view::text COLLATE "C";
 SELECT derive.resume('a_groups');
 CALL test.check_all();

@@ -17,7 +17,9 @@ CALL test.check_all();
 -- Refused.
 DROP TABLE src;
 ALTER TABLE src DROP COLUMN n;
+\set VERBOSITY terse
 ALTER TABLE src ALTER COLUMN n TYPE bigint;
+\set VERBOSITY default
 DROP FUNCTION double(int);
 DROP TYPE mood;
 DROP TABLE rows;
@@ -82,7 +84,7 @@ SELECT derive.create_view('generated', 'SELECT gen, count(*) AS n FROM t_definit
 UPDATE t_definition_3.source SET renamed = renamed - 1;
 CALL test.check_all();
 
--- What cannot be followed any more is declared, not hidden.
+-- What cannot be followed is recomputed.
 ALTER TABLE t_definition_3.source SET UNLOGGED;
 INSERT INTO t_definition_3.source (id, renamed) VALUES (30, 30);
 ALTER TABLE t_definition_3.source SET LOGGED;

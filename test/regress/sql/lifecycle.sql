@@ -11,7 +11,7 @@ INSERT INTO src SELECT i, i % 3 FROM generate_series(1, 9) i;
 SELECT derive.create_view('v', 'SELECT n, count(*) AS c FROM src GROUP BY n');
 SELECT derive.create_view('above', 'SELECT count(*) AS groups, sum(c) AS c FROM v');
 CALL test.check_all();
-SELECT view, query, state, reason, rule, applied_lsn IS NOT NULL AS lsn, lag_bytes >= 0 AS bytes,
+SELECT view, state, reason, rule, applied_lsn IS NOT NULL AS lsn, lag_bytes >= 0 AS bytes,
     rows_changed > 0 AS changed, created_at > now() - interval '1 hour' AS recent FROM derive.views ORDER BY 1;
 
 -- Paused: the content stays as it is, and so does what stands above.
@@ -37,11 +37,11 @@ SELECT derive.resume('v');
 CALL test.check_all();
 
 -- Refresh repairs whatever is wrong.
-SET session_replication_role = replica;
+CALL test.guard('v', false);
 DELETE FROM v WHERE n = 0;
 UPDATE v SET c = 99 WHERE n = 1;
 INSERT INTO v VALUES (1000, 1000);
-RESET session_replication_role;
+CALL test.guard('v', true);
 SELECT kind, difference, "row" FROM derive.verify('v') ORDER BY 1, 3;
 SELECT derive.refresh('v');
 CALL test.check_all();
@@ -53,10 +53,10 @@ CALL test.check_all();
 -- Duplicates are told apart by verify.
 SELECT derive.create_view('bag', 'SELECT n FROM src');
 CALL test.settle();
-SET session_replication_role = replica;
+CALL test.guard('bag', false);
 INSERT INTO bag VALUES (1), (1), (NULL);
 DELETE FROM bag WHERE n = 2;
-RESET session_replication_role;
+CALL test.guard('bag', true);
 SELECT kind, difference, "row" FROM derive.verify('bag') ORDER BY 1, 3;
 SELECT derive.refresh('bag');
 CALL test.check_all();
@@ -91,7 +91,6 @@ SELECT derive.create_view('over_quotient', 'SELECT sum(q) AS q FROM quotient');
 CALL test.settle();
 INSERT INTO src VALUES (101, 1), (102, 0);
 CALL test.await_state('quotient', 'failed');
-CALL test.await_state('over_quotient', 'failed');
 SELECT view, state, reason FROM derive.views WHERE state <> 'live' ORDER BY 1;
 SELECT derive.wait(timeout => '60 s', view => 'v') IS NOT NULL AS others_go_on;
 DELETE FROM src WHERE id = 102;

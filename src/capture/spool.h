@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * spool.h
+ *	  Records of a large transaction that is still in progress, see spool.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DERIVE_CAPTURE_SPOOL_H
+#define DERIVE_CAPTURE_SPOOL_H
+
+#include "capture/queue.h"
+#include "nodes/pg_list.h"
+
+typedef struct Spool Spool;
+
+extern Spool *derive_spool_find(TransactionId xid); /* of a top-level transaction, or NULL */
+extern Spool *derive_spool_open(TransactionId xid, uint32 interest_version);
+extern void derive_spool_close(Spool *spool);
+
+/* Where records of the (sub)transaction go; full after each record. */
+extern WireBuffer *derive_spool_buffer(Spool *spool, TransactionId xid);
+extern void derive_spool_full(Spool *spool);
+
+/* Forgets what a subtransaction, and what came after it, has put. */
+extern void derive_spool_abort(Spool *spool, TransactionId xid);
+
+/* Sources that are lost whatever is aborted; each once. */
+extern void derive_spool_add_lost(Spool *spool, Oid source);
+extern List *derive_spool_lost(Spool *spool);
+
+extern bool derive_spool_is_empty(Spool *spool);
+extern uint32 derive_spool_interest_version(Spool *spool);
+
+/* Sends all records, between the transaction's BEGIN and COMMIT. */
+extern void derive_spool_send(Spool *spool, DecoderQueue *queue);
+
+#endif							/* DERIVE_CAPTURE_SPOOL_H */
