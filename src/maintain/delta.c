@@ -20,6 +20,7 @@
 #include "access/htup_details.h"
 #include "base/compat.h"
 #include "base/settings.h"
+#include "common/hashfn.h"
 #include "executor/executor.h"
 #include "maintain/delta.h"
 #include "utils/memutils.h"
@@ -27,6 +28,9 @@
 
 /* One delta may hold this part of pg_derive.batch_memory before it spills. */
 #define DELTA_MEMORY_SHARE 4
+
+/* Fewer rows are not worth netting. */
+#define NETTING_ROWS 256
 
 /* Returns the delta of a source, or NULL if the set has none. */
 SourceDelta *
@@ -130,6 +134,108 @@ derive_delta_add_source_row(SourceDelta *delta, TupleTableSlot *row, int sign)
 	}
 	tuplestore_putvalues(delta->rows, delta->desc, slot->tts_values, slot->tts_isnull);
 	delta->nrows++;
+}
+
+/* ---------- netting ---------- */
+
+/* A row without its sign, and how often it appears minus how often it disappears. */
+typedef struct NetRow
+{
+	MinimalTuple row;			/* hash key; its sign is 0 */
+	int64		net;
+	uint32		hash;
+	char		status;
+} NetRow;
+
+/* Returns where a row of a delta holds its sign, the first attribute. */
+static int32 *
+sign_of(MinimalTuple row)
+{
+	return (int32 *) ((char *) row + row->t_hoff - MINIMAL_TUPLE_OFFSET);
+}
+
+#define SH_PREFIX net
+#define SH_ELEMENT_TYPE NetRow
+#define SH_KEY_TYPE MinimalTuple
+#define SH_KEY row
+#define SH_HASH_KEY(tb, key) hash_bytes((unsigned char *) (key), (key)->t_len)
+#define SH_EQUAL(tb, a, b) ((a)->t_len == (b)->t_len && memcmp(a, b, (a)->t_len) == 0)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a) (a)->hash
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* Counts all rows; returns NULL if the different ones take more memory than allowed. */
+static net_hash *
+count_rows(SourceDelta *delta, MemoryContext context)
+{
+	net_hash   *hash = net_create(context, 1024, NULL);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(delta->desc, &TTSOpsMinimalTuple);
+	int64		room = (int64) derive_batch_memory * 1024 / DELTA_MEMORY_SHARE;
+
+	tuplestore_rescan(delta->rows);
+	while (room > 0 && tuplestore_gettupleslot(delta->rows, true, false, slot))
+	{
+		MinimalTuple row = ExecCopySlotMinimalTuple(slot);
+		int32		sign = *sign_of(row);
+		NetRow	   *entry;
+		bool		found;
+
+		*sign_of(row) = 0;
+		entry = net_insert(hash, row, &found);
+		if (found)
+			pfree(row);
+		else
+		{
+			entry->net = 0;
+			room -= row->t_len + sizeof(NetRow) * 2;
+		}
+		entry->net += sign;
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return room > 0 ? hash : NULL;
+}
+
+/* Replaces the rows by what remains of them. */
+static void
+replace_rows(SourceDelta *delta, net_hash *hash)
+{
+	net_iterator iterator;
+	NetRow	   *entry;
+
+	derive_delta_reset(delta);
+	net_start_iterate(hash, &iterator);
+	while ((entry = net_iterate(hash, &iterator)) != NULL)
+	{
+		*sign_of(entry->row) = entry->net > 0 ? 1 : -1;
+		for (int64 n = Abs(entry->net); n > 0; n--)
+			derive_delta_add_row(delta, entry->row);
+	}
+}
+
+/*
+ * Cancels rows that appear and disappear, if the different rows fit into memory;
+ * else leaves all as it is.  In a join each row left out saves all its matches.
+ */
+void
+derive_delta_net(SourceDelta *delta)
+{
+	MemoryContext context;
+	MemoryContext oldcontext;
+	net_hash   *hash;
+
+	if (delta->nrows < NETTING_ROWS || delta->lost)
+		return;
+	context = AllocSetContextCreate(CurrentMemoryContext, "pg_derive netting",
+									ALLOCSET_DEFAULT_SIZES);
+	oldcontext = MemoryContextSwitchTo(context);
+	hash = count_rows(delta, context);
+	if (hash != NULL)
+		replace_rows(delta, hash);
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextDelete(context);
 }
 
 /* Frees the rows and takes back that some are lost. */

@@ -44,6 +44,7 @@ extern void derive_delta_add_row(SourceDelta *delta, MinimalTuple row); /* row h
  * Used for derived views; desc is made of the source's columns.
  */
 extern void derive_delta_add_source_row(SourceDelta *delta, TupleTableSlot *row, int sign);
+extern void derive_delta_net(SourceDelta *delta);	/* cancels rows that came and went */
 extern void derive_delta_reset(SourceDelta *delta); /* end of tick: frees rows */
 
 #endif							/* DERIVE_MAINTAIN_DELTA_H */

@@ -459,7 +459,36 @@ process_view(Maintainer *m, LiveView *view, const Frontier *next)
 		maintain(m, view, false);
 }
 
+/* Cancels what several transactions did and undid. */
+static void
+net_deltas(Maintainer *m)
+{
+	ListCell   *lc,
+			   *ld;
+
+	foreach(lc, m->cohorts)
+		foreach(ld, ((Cohort *) lfirst(lc))->deltas.sources)
+			derive_delta_net(lfirst(ld));
+}
+
 /* ---------- end of a tick ---------- */
+
+/* Frees the deltas, whose files must be gone before the transaction commits. */
+static void
+reset_deltas(Maintainer *m)
+{
+	ListCell   *lc,
+			   *ld;
+
+	foreach(lc, m->cohorts)
+	{
+		Cohort	   *cohort = lfirst(lc);
+
+		foreach(ld, cohort->deltas.sources)
+			derive_delta_reset(lfirst(ld));
+		cohort->deltas.sources = NIL;
+	}
+}
 
 /* Moves all active cohorts to the new frontier, where they are one. */
 static void
@@ -669,8 +698,12 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	if (stats.interest_version != m->barrier.version)
 		take_barrier(m, stats.interest_version);
 
+	if (stats.transactions > 1)
+		net_deltas(m);
+
 	foreach(lc, m->views->views)
 		process_view(m, lfirst(lc), next);
+	reset_deltas(m);
 
 	bound_retention(m);
 	advance_cohorts(m, next, derive_batch_oldest_deferred(m->batch, target));
@@ -687,14 +720,6 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	}
 	SPI_finish();
 	DERIVE_STEP("tick-frontier");
-	foreach(lc, m->cohorts)
-	{
-		ListCell   *ld;
-
-		foreach(ld, ((Cohort *) lfirst(lc))->deltas.sources)
-			derive_delta_reset(lfirst(ld));
-		((Cohort *) lfirst(lc))->deltas.sources = NIL;
-	}
 	PopActiveSnapshot();
 	DERIVE_STEP("tick-commit");
 	CommitTransactionCommand();

@@ -46,7 +46,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#define SHORT_LIFE 10000		/* ms; an applier that ends earlier has failed */
+#define SHORT_LIFE 1000		/* ms; an applier that ends sooner counts as a failure to start */
 #define MAX_BACKOFF 60			/* s */
 #define PROBE_TIME 3000			/* ms; then the next database is probed, whatever happens */
 #define HOLD_WAIT 10000			/* ms */
