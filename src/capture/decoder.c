@@ -226,6 +226,7 @@ wait_for_wal(XLogReaderState *state, XLogRecPtr page, int length, TimeLineID *tl
 		if (page + length <= flushed)
 			return flushed;
 
+		derive_queue_flush_commits(decoder.queue);
 		serve(state->EndRecPtr, flushed);
 		wanted = wanted_lsn();
 		if (wanted > flushed)

@@ -49,6 +49,9 @@
 
 #define MESSAGE_PREFIX "pg_derive"
 
+/* Earlier commits do not wait while so many changes are decoded. */
+#define LARGE_TRANSACTION 1000
+
 /* Old and new row of one change must fit into one message of the queue. */
 #define MAX_ROWS_SIZE (MaxAllocSize / 2)
 
@@ -106,6 +109,8 @@ plugin_begin(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 {
 	spool = NULL;				/* an error may have cut a piece short */
 	begun = false;
+	if (txn->nentries > LARGE_TRANSACTION)
+		derive_queue_flush_commits(queue);
 	derive_map_begin(map);
 }
 
@@ -155,7 +160,7 @@ send_commit(ReorderBufferTXN *txn, XLogRecPtr commit_lsn)
 	DERIVE_STEP("decoder-commit");
 	derive_wire_put_commit(&queue->buffer, txn->xid, commit_lsn, txn->end_lsn,
 						   txn->xact_time.commit_time);
-	derive_queue_flush(queue);
+	derive_queue_commit(queue);
 	begun = false;
 }
 
@@ -523,6 +528,7 @@ plugin_stream_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRec
 			derive_spool_add_lost(committed, ((MapSource *) lfirst(lc))->source);
 	if (!derive_spool_is_empty(committed))
 	{
+		derive_queue_flush_commits(queue);
 		send_begin(txn);
 		derive_spool_send(committed, queue);
 		foreach(lc, derive_spool_lost(committed))

@@ -4,10 +4,10 @@
  *	  The decoder's end of the queue.
  *
  * Records are packed into messages of about 32 kB.  A message is sent when it is
- * full, at a commit and at a progress mark; only at the latter two is the applier
- * woken for certain, since a transaction is of no use to it before its end.  A full
- * ring makes the decoder wait, and with it the reading of the log: that is the bound
- * on the queue.
+ * full, at a progress mark, and for commits: before the decoder waits for more WAL or
+ * decodes a large transaction, or when MAX_COMMITS wait.  So a single commit goes out
+ * at once, and in a backlog the applier is not woken for each.  A full ring makes the
+ * decoder wait, and with it the reading of the log: that is the bound on the queue.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,6 +16,7 @@
 #include "capture/queue.h"
 
 #define MESSAGE_SIZE (32 * 1024)
+#define MAX_COMMITS 16
 
 /* Makes the sending end, in context. */
 DecoderQueue *
@@ -54,5 +55,20 @@ derive_queue_full(DecoderQueue *queue)
 void
 derive_queue_flush(DecoderQueue *queue)
 {
+	queue->commits = 0;
 	send_buffer(queue, true);
+}
+
+void
+derive_queue_commit(DecoderQueue *queue)
+{
+	if (++queue->commits >= MAX_COMMITS)
+		derive_queue_flush(queue);
+}
+
+void
+derive_queue_flush_commits(DecoderQueue *queue)
+{
+	if (queue->commits > 0)
+		derive_queue_flush(queue);
 }

@@ -50,6 +50,7 @@ typedef struct StreamSegment
 typedef struct DecoderQueue
 {
 	WireBuffer	buffer;			/* records not sent yet */
+	int			commits;		/* that wait to be sent */
 	shm_mq_handle *handle;
 	Pipeline   *pipeline;
 } DecoderQueue;
@@ -58,5 +59,7 @@ extern DecoderQueue *derive_queue_attach(shm_mq_handle *handle, Pipeline *pipeli
 										 MemoryContext context);
 extern void derive_queue_full(DecoderQueue *queue); /* after each record: sends a full buffer */
 extern void derive_queue_flush(DecoderQueue *queue);	/* sends what there is, wakes the applier */
+extern void derive_queue_commit(DecoderQueue *queue);	/* after a COMMIT: sends if many wait */
+extern void derive_queue_flush_commits(DecoderQueue *queue);	/* sends if a COMMIT waits */
 
 #endif							/* DERIVE_CAPTURE_QUEUE_H */

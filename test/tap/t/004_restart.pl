@@ -46,6 +46,15 @@ $node->stop;
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
 $node->start;
 $node->safe_psql('postgres', 'DELETE FROM t WHERE id <= 100; UPDATE t SET grp = 77 WHERE id = 500');
+foreach my $sql ("SELECT derive.create_view('x', 'SELECT id FROM t')", 'SELECT derive.wait()',
+	"SELECT derive.verify('rows')")
+{
+	like(sql_error($node, $sql), qr/shared_preload_libraries/, "not preloaded: $sql names the setting");
+}
+like(sql_error($node, 'DELETE FROM rows'), qr/cannot change derived view/,
+	'a view is read-only even then');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM derive.views WHERE state = 'live'}), '0',
+	'and no view claims to be live while nobody maintains it');
 $node->stop('immediate');
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_derive'");
 $node->start;

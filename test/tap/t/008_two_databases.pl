@@ -36,7 +36,7 @@ while (load_is_running($load{other}))
 {
 	foreach my $db ('postgres', 'other')
 	{
-		my ($differences, $n) = verify_midflight($node, $db);
+		my ($differences, $n) = verify_midflight($node, db => $db);
 		$found .= $differences;
 		$verified += $n;
 	}

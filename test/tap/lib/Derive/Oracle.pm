@@ -275,22 +275,25 @@ sub check_all
 	return;
 }
 
-# Verifies each live view once at its own frontier, under load.  Returns the differences found,
-# one per line, and the number of views that were verified.
+# Verifies live views in random order at their own frontier, under load: all, or max => n of them
+# (in db => name).  Returns the differences found, one per line, and the number of views verified.
 sub verify_midflight
 {
-	my ($node, $db) = @_;
+	my ($node, %args) = @_;
+	my $db = $args{db} // 'postgres';
+	my $max = $args{max} // 1000;
 	my ($verified, $found) = (0, '');
 
-	foreach my $view (split /\n/, $node->safe_psql($db // 'postgres',
-			q{SELECT view FROM derive.views WHERE state = 'live' ORDER BY random()}))
+	foreach my $view (split /\n/, $node->safe_psql($db,
+			qq{SELECT view FROM derive.views WHERE state = 'live' ORDER BY random() LIMIT $max}))
 	{
-		my ($ret, $rows, $error) = $node->psql($db // 'postgres',
+		my ($ret, $rows, $error) = $node->psql($db,
 			qq{SELECT '$view', kind, difference, left("row"::text, 200)
 				FROM derive.verify('$view') LIMIT 5},
 			on_error_stop => 1);
 		$found .= "$rows\n" if $rows ne '';
-		$found .= "$view: $error\n" if $ret != 0;
+		# While a TRUNCATE holds a source, its views are behind, and verify says just that.
+		$found .= "$view: $error\n" if $ret != 0 && $error !~ /is behind the other views/;
 		$verified++ if $ret == 0;
 	}
 	return ($found, $verified);
