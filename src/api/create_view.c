@@ -62,10 +62,10 @@ PG_FUNCTION_INFO_V1(derive_create_view);
 /* What create_view has found out and made so far. */
 typedef struct NewView
 {
-	char	   *schema;
-	char	   *name;
-	Query	   *query;
-	ViewPlan   *plan;
+	char *schema;
+	char *name;
+	Query *query;
+	ViewPlan *plan;
 	CatalogNewView row;
 } NewView;
 
@@ -75,7 +75,7 @@ typedef struct NewView
 static void
 query_error_context(void *arg)
 {
-	int			position = geterrposition();
+	int position = geterrposition();
 
 	if (position > 0)
 	{
@@ -91,7 +91,7 @@ query_error_context(void *arg)
 static Query *
 analyse(const char *text)
 {
-	List	   *statements = raw_parser(text, RAW_PARSE_DEFAULT);
+	List *statements = raw_parser(text, RAW_PARSE_DEFAULT);
 
 	if (list_length(statements) != 1)
 		ereport(ERROR,
@@ -108,7 +108,7 @@ ViewPlan *
 derive_api_plan_query(char *text, Query **query)
 {
 	ErrorContextCallback callback;
-	ViewPlan   *plan;
+	ViewPlan *plan;
 
 	callback.callback = query_error_context;
 	callback.arg = text;
@@ -125,14 +125,16 @@ derive_api_plan_query(char *text, Query **query)
 static void
 resolve_name(NewView *view, text *name)
 {
-	RangeVar   *rv = makeRangeVarFromNameList(textToQualifiedNameList(name));
-	Oid			namespace = RangeVarGetCreationNamespace(rv);
+	RangeVar *rv = makeRangeVarFromNameList(textToQualifiedNameList(name));
+	Oid namespace = RangeVarGetCreationNamespace(rv);
 
 	if (isAnyTempNamespace(namespace))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-				 errmsg("a derived view cannot be temporary"),
-				 errdetail("It is maintained by a background worker, which cannot see temporary objects.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+			 errmsg("a derived view cannot be temporary"),
+			 errdetail(
+				 "It is maintained by a background worker, which cannot see temporary objects.")));
 	view->schema = get_namespace_name(namespace);
 	view->name = rv->relname;
 }
@@ -141,19 +143,19 @@ resolve_name(NewView *view, text *name)
 static List *
 resolve_key(NewView *view, ArrayType *names)
 {
-	Datum	   *values;
-	bool	   *nulls;
-	int			n;
-	List	   *key = NIL;
+	Datum *values;
+	bool *nulls;
+	int n;
+	List *key = NIL;
 
 	deconstruct_array(names, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &n);
 	for (int i = 0; i < n; i++)
 	{
-		char	   *wanted = nulls[i] ? "" : TextDatumGetCString(values[i]);
-		int			attno = 0;
-		ListCell   *lc;
+		char *wanted = nulls[i] ? "" : TextDatumGetCString(values[i]);
+		int attno = 0;
+		ListCell *lc;
 
-		foreach(lc, view->query->targetList)
+		foreach (lc, view->query->targetList)
 		{
 			TargetEntry *te = lfirst(lc);
 
@@ -184,16 +186,18 @@ static void
 enter_trusted(Oid *user, int *context)
 {
 	GetUserIdAndSecContext(user, context);
-	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, *context | SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID,
+						   *context | SECURITY_LOCAL_USERID_CHANGE);
 }
 
 /* Appends a column's definition: name, type, collation. */
 static void
 append_column(StringInfo sql, const char *name, Oid type, int32 typmod, Oid collation)
 {
-	appendStringInfo(sql, "%s %s", quote_identifier(name),
-					 format_type_extended(type, typmod,
-										  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+	appendStringInfo(
+		sql, "%s %s", quote_identifier(name),
+		format_type_extended(type, typmod,
+							 FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
 	if (OidIsValid(collation) && collation != get_typcollation(type))
 		appendStringInfo(sql, " COLLATE %s", generate_collation_name(collation));
 }
@@ -211,11 +215,12 @@ create_target(NewView *view)
 {
 	StringInfoData sql;
 	const char *separator = "";
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "CREATE TABLE %s (", quote_qualified_identifier(view->schema, view->name));
-	foreach(lc, view->query->targetList)
+	appendStringInfo(&sql, "CREATE TABLE %s (",
+					 quote_qualified_identifier(view->schema, view->name));
+	foreach (lc, view->query->targetList)
 	{
 		TargetEntry *te = lfirst(lc);
 
@@ -235,7 +240,7 @@ create_target(NewView *view)
 static char *
 state_name(NewView *view, const char *suffix)
 {
-	char		tail[NAMEDATALEN];
+	char tail[NAMEDATALEN];
 
 	snprintf(tail, sizeof(tail), INT64_FORMAT "_%s", view->row.id, suffix);
 	return makeObjectName(view->name, tail, NULL);
@@ -245,8 +250,7 @@ state_name(NewView *view, const char *suffix)
 static void
 depend_on_target(NewView *view, Oid relid)
 {
-	ObjectAddress object,
-				target;
+	ObjectAddress object, target;
 
 	ObjectAddressSet(object, RelationRelationId, relid);
 	ObjectAddressSet(target, RelationRelationId, view->row.view);
@@ -259,19 +263,19 @@ create_definition(NewView *view, Oid owner)
 {
 	CreateStmt *create = makeNode(CreateStmt);
 	ObjectAddress address;
-	ListCell   *lc;
+	ListCell *lc;
 
 	create->relation = makeRangeVar(DERIVE_STATE_SCHEMA, state_name(view, "query"), -1);
 	create->oncommit = ONCOMMIT_NOOP;
-	foreach(lc, view->query->targetList)
+	foreach (lc, view->query->targetList)
 	{
 		TargetEntry *te = lfirst(lc);
 
 		if (!te->resjunk)
-			create->tableElts = lappend(create->tableElts,
-										makeColumnDef(te->resname, exprType((Node *) te->expr),
-													  exprTypmod((Node *) te->expr),
-													  exprCollation((Node *) te->expr)));
+			create->tableElts = lappend(
+				create->tableElts, makeColumnDef(te->resname, exprType((Node *) te->expr),
+												 exprTypmod((Node *) te->expr),
+												 exprCollation((Node *) te->expr)));
 	}
 	address = DefineRelation(create, RELKIND_VIEW, owner, NULL, NULL);
 	CommandCounterIncrement();
@@ -285,9 +289,9 @@ create_definition(NewView *view, Oid owner)
 static void
 create_state(NewView *view, Oid owner)
 {
-	Stage	   *stage = view->plan->stage;
-	char	   *name = state_name(view, "state");
-	char	   *qualified = quote_qualified_identifier(DERIVE_STATE_SCHEMA, name);
+	Stage *stage = view->plan->stage;
+	char *name = state_name(view, "state");
+	char *qualified = quote_qualified_identifier(DERIVE_STATE_SCHEMA, name);
 	StringInfoData sql;
 	StringInfoData keys;
 
@@ -296,7 +300,7 @@ create_state(NewView *view, Oid owner)
 	appendStringInfo(&sql, "CREATE TABLE %s (", qualified);
 	for (int i = 0; i < stage->nkeys; i++)
 	{
-		FoldKey    *key = &stage->keys[i];
+		FoldKey *key = &stage->keys[i];
 
 		append_column(&sql, key->name, key->type, key->typmod, key->collation);
 		appendStringInfoString(&sql, ", ");
@@ -308,12 +312,14 @@ create_state(NewView *view, Oid owner)
 		FoldColumn *column = &stage->columns[i];
 
 		appendStringInfoString(&sql, ", ");
-		append_column(&sql, column->name, column->type, column->typmod, column->collation);
+		append_column(&sql, column->name, column->type, column->typmod,
+					  column->collation);
 	}
 	appendStringInfoString(&sql, ")");
 	run(sql.data);
 	if (stage->nkeys > 0)
-		run(psprintf("CREATE UNIQUE INDEX ON %s (%s) NULLS NOT DISTINCT", qualified, keys.data));
+		run(psprintf("CREATE UNIQUE INDEX ON %s (%s) NULLS NOT DISTINCT", qualified,
+					 keys.data));
 	run(psprintf("REVOKE ALL ON TABLE %s FROM PUBLIC", qualified));
 	run(psprintf("GRANT SELECT ON TABLE %s TO %s", qualified,
 				 quote_identifier(GetUserNameFromId(owner, false))));
@@ -325,40 +331,43 @@ create_state(NewView *view, Oid owner)
 static void
 create_key_index(NewView *view)
 {
-	char	   *qualified = quote_qualified_identifier(view->schema, view->name);
+	char *qualified = quote_qualified_identifier(view->schema, view->name);
 	StringInfoData columns;
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (view->plan->single_row && view->row.key == NIL)
 		return;
 	if (view->row.key == NIL)
 	{
 		run(psprintf("CREATE INDEX %s ON %s (derive_state.row_hash(%s.*))",
-					 quote_identifier(ChooseRelationName(view->name, NULL, "row_hash",
-														 get_namespace_oid(view->schema, false),
-														 false)),
+					 quote_identifier(ChooseRelationName(
+						 view->name, NULL, "row_hash",
+						 get_namespace_oid(view->schema, false), false)),
 					 qualified, quote_identifier(view->name)));
 		return;
 	}
 	initStringInfo(&columns);
-	foreach(lc, view->row.key)
-		appendStringInfo(&columns, "%s%s", columns.len > 0 ? ", " : "",
-						 quote_identifier(get_attname(view->row.view, lfirst_int(lc), false)));
-	run(psprintf("CREATE UNIQUE INDEX %s ON %s (%s) NULLS NOT DISTINCT",
-				 quote_identifier(ChooseRelationName(view->name, NULL, "key",
-													 get_namespace_oid(view->schema, false), false)),
-				 qualified, columns.data));
+	foreach (lc, view->row.key)
+		appendStringInfo(
+			&columns, "%s%s", columns.len > 0 ? ", " : "",
+			quote_identifier(get_attname(view->row.view, lfirst_int(lc), false)));
+	run(psprintf(
+		"CREATE UNIQUE INDEX %s ON %s (%s) NULLS NOT DISTINCT",
+		quote_identifier(ChooseRelationName(
+			view->name, NULL, "key", get_namespace_oid(view->schema, false), false)),
+		qualified, columns.data));
 }
 
 /* Makes the view's table read-only for everybody. */
 static void
 create_trigger(NewView *view)
 {
-	char	   *qualified = quote_qualified_identifier(view->schema, view->name);
+	char *qualified = quote_qualified_identifier(view->schema, view->name);
 
 	run(psprintf("CREATE TRIGGER pg_derive_read_only"
 				 " BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s"
-				 " FOR EACH STATEMENT EXECUTE FUNCTION derive_state.reject_write()", qualified));
+				 " FOR EACH STATEMENT EXECUTE FUNCTION derive_state.reject_write()",
+				 qualified));
 	run(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER pg_derive_read_only", qualified));
 }
 
@@ -371,8 +380,8 @@ create_trigger(NewView *view)
 static bool
 identity_covers(Relation rel, Bitmapset *columns)
 {
-	Bitmapset  *identity;
-	bool		covered;
+	Bitmapset *identity;
+	bool covered;
 
 	if (rel->rd_rel->relreplident == REPLICA_IDENTITY_FULL)
 		return true;
@@ -388,28 +397,31 @@ identity_covers(Relation rel, Bitmapset *columns)
 static void
 set_identity(Oid relid)
 {
-	char	   *qualified = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-													   get_rel_name(relid));
+	char *qualified = quote_qualified_identifier(
+		get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
 
 	if (!pg_class_ownercheck(relid, GetUserId()))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" does not log old rows in full", get_rel_name(relid)),
-				 errdetail("Deleted and updated rows must be known to maintain the view."),
-				 errhint("Let its owner run: ALTER TABLE %s REPLICA IDENTITY FULL;", qualified)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" does not log old rows in full", get_rel_name(relid)),
+			 errdetail("Deleted and updated rows must be known to maintain the view."),
+			 errhint("Let its owner run: ALTER TABLE %s REPLICA IDENTITY FULL;",
+					 qualified)));
 	run(psprintf("ALTER TABLE %s REPLICA IDENTITY FULL", qualified));
-	ereport(NOTICE,
-			(errmsg("replica identity of table \"%s\" is set to FULL", get_rel_name(relid)),
-			 errdetail("Deleted and updated rows must be known to maintain the view.")));
+	ereport(
+		NOTICE,
+		(errmsg("replica identity of table \"%s\" is set to FULL", get_rel_name(relid)),
+		 errdetail("Deleted and updated rows must be known to maintain the view.")));
 }
 
 /* Makes sure that a leaf table logs old rows with the columns of its root. */
 static void
 check_leaf_identity(Oid root, Oid leaf, Bitmapset *columns)
 {
-	Relation	rel = table_open(leaf, AccessShareLock);
-	Bitmapset  *own = NULL;
-	bool		covered;
+	Relation rel = table_open(leaf, AccessShareLock);
+	Bitmapset *own = NULL;
+	bool covered;
 
 	for (int attnum = -1; (attnum = bms_next_member(columns, attnum)) >= 0;)
 		own = bms_add_member(own, get_attnum(leaf, get_attname(root, attnum, false)));
@@ -423,10 +435,9 @@ check_leaf_identity(Oid root, Oid leaf, Bitmapset *columns)
 static void
 check_identities(NewView *view)
 {
-	ListCell   *lc,
-			   *lp;
+	ListCell *lc, *lp;
 
-	foreach(lc, view->plan->sources)
+	foreach (lc, view->plan->sources)
 	{
 		PlanSource *source = lfirst(lc);
 
@@ -437,7 +448,7 @@ check_identities(NewView *view)
 			check_leaf_identity(source->relid, source->relid, source->columns);
 			continue;
 		}
-		foreach(lp, find_all_inheritors(source->relid, AccessShareLock, NULL))
+		foreach (lp, find_all_inheritors(source->relid, AccessShareLock, NULL))
 			if (get_rel_relkind(lfirst_oid(lp)) == RELKIND_RELATION)
 				check_leaf_identity(source->relid, lfirst_oid(lp), source->columns);
 	}
@@ -465,9 +476,9 @@ rule_name(StageRule rule)
 static void
 create_hidden_parts(NewView *view)
 {
-	Oid			caller = GetUserId();
-	Oid			user;
-	int			context;
+	Oid caller = GetUserId();
+	Oid user;
+	int context;
 
 	enter_trusted(&user, &context);
 	create_definition(view, caller);
@@ -484,16 +495,16 @@ create_hidden_parts(NewView *view)
 Datum
 derive_create_view(PG_FUNCTION_ARGS)
 {
-	NewView		view = {0};
+	NewView view = {0};
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("a derived view needs a name and a query")));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("a derived view needs a name and a query")));
 	derive_api_check_server();
 	resolve_name(&view, PG_GETARG_TEXT_PP(0));
 	view.plan = derive_api_plan_query(text_to_cstring(PG_GETARG_TEXT_PP(1)), &view.query);
-	view.row.key = PG_ARGISNULL(2) ? view.plan->key : resolve_key(&view, PG_GETARG_ARRAYTYPE_P(2));
+	view.row.key = PG_ARGISNULL(2) ? view.plan->key
+								   : resolve_key(&view, PG_GETARG_ARRAYTYPE_P(2));
 	view.row.rule = rule_name(view.plan->rule);
 	view.row.paused = PG_ARGISNULL(3) ? false : !PG_GETARG_BOOL(3);
 	view.row.id = derive_catalog_next_id();
@@ -506,7 +517,8 @@ derive_create_view(PG_FUNCTION_ARGS)
 	SPI_finish();
 	if (view.plan->rule == RULE_RECOMPUTE)
 		ereport(NOTICE,
-				(errmsg("derived view \"%s\" can only be maintained by recomputing it", view.name),
+				(errmsg("derived view \"%s\" can only be maintained by recomputing it",
+						view.name),
 				 errdetail("%s", view.plan->stage->why)));
 	derive_commit_hook_catalog_changed(false);
 	PG_RETURN_OID(view.row.view);

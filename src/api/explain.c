@@ -25,13 +25,13 @@ static Datum
 return_lines(FunctionCallInfo fcinfo, List *lines)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	ListCell   *lc;
+	ListCell *lc;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	foreach(lc, lines)
+	foreach (lc, lines)
 	{
-		Datum		value = CStringGetTextDatum((char *) lfirst(lc));
-		bool		isnull = false;
+		Datum value = CStringGetTextDatum((char *) lfirst(lc));
+		bool isnull = false;
 
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
 	}
@@ -42,8 +42,8 @@ return_lines(FunctionCallInfo fcinfo, List *lines)
 Datum
 derive_explain_query(PG_FUNCTION_ARGS)
 {
-	Query	   *query;
-	ViewPlan   *plan = derive_api_plan_query(text_to_cstring(PG_GETARG_TEXT_PP(0)), &query);
+	Query *query;
+	ViewPlan *plan = derive_api_plan_query(text_to_cstring(PG_GETARG_TEXT_PP(0)), &query);
 
 	return return_lines(fcinfo, derive_plan_explain(plan));
 }
@@ -53,8 +53,8 @@ Datum
 derive_explain_view(PG_FUNCTION_ARGS)
 {
 	CatalogView *view = derive_api_readable_view(PG_GETARG_OID(0));
-	Relation	rel = relation_open(view->definition, AccessShareLock);
-	ViewPlan   *plan = derive_plan_make(copyObject(get_view_query(rel)), NULL);
+	Relation rel = relation_open(view->definition, AccessShareLock);
+	ViewPlan *plan = derive_plan_make(copyObject(get_view_query(rel)), NULL);
 
 	plan->key = view->key;
 	relation_close(rel, NoLock);

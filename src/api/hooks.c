@@ -71,16 +71,17 @@ database_to_free(Node *command)
 {
 	if (IsA(command, DropdbStmt))
 		return get_database_oid(((DropdbStmt *) command)->dbname, true);
-	if (IsA(command, RenameStmt) && ((RenameStmt *) command)->renameType == OBJECT_DATABASE)
+	if (IsA(command, RenameStmt) &&
+		((RenameStmt *) command)->renameType == OBJECT_DATABASE)
 		return get_database_oid(((RenameStmt *) command)->subname, true);
 	if (IsA(command, CreatedbStmt))
 	{
 		const char *template = "template1";
-		ListCell   *lc;
+		ListCell *lc;
 
-		foreach(lc, ((CreatedbStmt *) command)->options)
+		foreach (lc, ((CreatedbStmt *) command)->options)
 		{
-			DefElem    *option = lfirst(lc);
+			DefElem *option = lfirst(lc);
 
 			if (strcmp(option->defname, "template") == 0 && option->arg != NULL)
 				template = defGetString(option);
@@ -89,9 +90,9 @@ database_to_free(Node *command)
 	}
 	if (IsA(command, AlterDatabaseStmt))
 	{
-		ListCell   *lc;
+		ListCell *lc;
 
-		foreach(lc, ((AlterDatabaseStmt *) command)->options)
+		foreach (lc, ((AlterDatabaseStmt *) command)->options)
 			if (strcmp(((DefElem *) lfirst(lc))->defname, "tablespace") == 0)
 				return get_database_oid(((AlterDatabaseStmt *) command)->dbname, true);
 	}
@@ -108,10 +109,10 @@ may_free_database(Oid dboid)
 /* Utility hook: holds the workers of a database off while a command needs it. */
 static void
 process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
-				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
-				DestReceiver *dest, QueryCompletion *completion)
+				ProcessUtilityContext context, ParamListInfo params,
+				QueryEnvironment *env, DestReceiver *dest, QueryCompletion *completion)
 {
-	Oid			dboid = database_to_free(statement->utilityStmt);
+	Oid dboid = database_to_free(statement->utilityStmt);
 
 	if (OidIsValid(dboid) && (dboid == MyDatabaseId || !may_free_database(dboid)))
 		dboid = InvalidOid;
@@ -123,8 +124,8 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 			previous_utility(statement, query, read_only_tree, context, params, env, dest,
 							 completion);
 		else
-			standard_ProcessUtility(statement, query, read_only_tree, context, params, env, dest,
-									completion);
+			standard_ProcessUtility(statement, query, read_only_tree, context, params,
+									env, dest, completion);
 	}
 	PG_FINALLY();
 	{

@@ -10,4 +10,4 @@
 
 extern void derive_hooks_init(void);
 
-#endif							/* DERIVE_API_HOOKS_H */
+#endif /* DERIVE_API_HOOKS_H */

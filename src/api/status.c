@@ -44,7 +44,7 @@ state_name(PipelineState state)
 static Datum
 interval_us(int64 us)
 {
-	Interval   *interval = palloc0(sizeof(Interval));
+	Interval *interval = palloc0(sizeof(Interval));
 
 	interval->time = us;
 	return IntervalPGetDatum(interval);
@@ -54,7 +54,7 @@ interval_us(int64 us)
 static void
 set_lsn(Datum *values, bool *nulls, int column, pg_atomic_uint64 *lsn)
 {
-	uint64		value = pg_atomic_read_u64(lsn);
+	uint64 value = pg_atomic_read_u64(lsn);
 
 	values[column] = LSNGetDatum(value);
 	nulls[column] = value == InvalidXLogRecPtr;
@@ -65,14 +65,13 @@ Datum
 derive_pipeline_status(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Pipeline   *p = derive_shared ? derive_pipeline_find(MyDatabaseId) : NULL;
-	Datum		values[14];
-	bool		nulls[14] = {0};
-	NameData	slot;
-	char		reason[DERIVE_REASON_LEN];
+	Pipeline *p = derive_shared ? derive_pipeline_find(MyDatabaseId) : NULL;
+	Datum values[14];
+	bool nulls[14] = {0};
+	NameData slot;
+	char reason[DERIVE_REASON_LEN];
 	PipelineState state;
-	pid_t		applier,
-				decoder;
+	pid_t applier, decoder;
 	TimestampTz pending;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -112,10 +111,10 @@ derive_pipeline_status(PG_FUNCTION_ARGS)
 Datum
 derive_view_statistics(PG_FUNCTION_ARGS)
 {
-	TupleDesc	desc;
-	ViewStats	stats = {0};
-	Datum		values[5];
-	bool		nulls[5] = {0};
+	TupleDesc desc;
+	ViewStats stats = {0};
+	Datum values[5];
+	bool nulls[5] = {0};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -126,7 +125,8 @@ derive_view_statistics(PG_FUNCTION_ARGS)
 	values[3] = TimestampTzGetDatum(stats.last_tick_at);
 	values[4] = interval_us(stats.last_tick_us);
 	nulls[3] = nulls[4] = stats.ticks == 0;
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+	PG_RETURN_DATUM(
+		HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
 /* derive_state.debug_steps() */
@@ -138,8 +138,8 @@ derive_debug_steps(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	for (int i = 0; derive_step_names[i] != NULL; i++)
 	{
-		Datum		value = CStringGetTextDatum(derive_step_names[i]);
-		bool		isnull = false;
+		Datum value = CStringGetTextDatum(derive_step_names[i]);
+		bool isnull = false;
 
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
 	}

@@ -23,7 +23,7 @@ Datum
 derive_verify(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Pipeline   *pipeline = derive_api_pipeline();
+	Pipeline *pipeline = derive_api_pipeline();
 	CatalogView *view = derive_api_readable_view(PG_GETARG_OID(0));
 
 	InitMaterializedSRF(fcinfo, 0);

@@ -36,7 +36,7 @@ PG_FUNCTION_INFO_V1(derive_reject_write);
 static bool
 slot_available(void)
 {
-	bool		available = false;
+	bool available = false;
 
 	LWLockAcquire(ReplicationSlotControlLock, LW_SHARED);
 	for (int i = 0; i < max_replication_slots; i++)
@@ -67,34 +67,33 @@ derive_api_check_server(void)
 				 errhint("Add this line to postgresql.conf and restart the server: "
 						 "wal_level = logical")));
 	if (!slot_available())
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("all replication slots are in use"),
-				 errdetail("The pipeline of each database needs one."),
-				 errhint("Increase max_replication_slots and restart the server, "
-						 "or drop a slot that is not needed.")));
+		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						errmsg("all replication slots are in use"),
+						errdetail("The pipeline of each database needs one."),
+						errhint("Increase max_replication_slots and restart the server, "
+								"or drop a slot that is not needed.")));
 	if (!derive_pipeline_has_room(MyDatabaseId))
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("too many databases have a pipeline"),
-				 errdetail("pg_derive.database_workers is %d.", derive_shared->npipelines),
-				 errhint("Increase pg_derive.database_workers and restart the server.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("too many databases have a pipeline"),
+			 errdetail("pg_derive.database_workers is %d.", derive_shared->npipelines),
+			 errhint("Increase pg_derive.database_workers and restart the server.")));
 }
 
 /* Returns this database's entry, for functions that need a running pipeline. */
 Pipeline *
 derive_api_pipeline(void)
 {
-	Pipeline   *pipeline;
+	Pipeline *pipeline;
 
 	if (derive_shared == NULL)
 		derive_api_check_server();
 	pipeline = derive_pipeline_find(MyDatabaseId);
 	if (pipeline == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("this database has no pipeline"),
-				 errhint("It starts when CREATE EXTENSION pg_derive commits.")));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("this database has no pipeline"),
+						errhint("It starts when CREATE EXTENSION pg_derive commits.")));
 	return pipeline;
 }
 
@@ -103,18 +102,16 @@ static CatalogView *
 find_view(Oid view)
 {
 	CatalogView *row = derive_catalog_find_view(view);
-	char	   *name = get_rel_name(view);
+	char *name = get_rel_name(view);
 
 	if (row != NULL)
 		return row;
 	if (name == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", view)));
-	ereport(ERROR,
-			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-			 errmsg("\"%s\" is not a derived view", name),
-			 errhint("Derived views are listed in derive.views.")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("relation with OID %u does not exist", view)));
+	ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					errmsg("\"%s\" is not a derived view", name),
+					errhint("Derived views are listed in derive.views.")));
 }
 
 /* Returns the catalog row of a view that the current user owns. */
@@ -133,7 +130,7 @@ CatalogView *
 derive_api_readable_view(Oid view)
 {
 	CatalogView *row = find_view(view);
-	AclResult	result = pg_class_aclcheck(view, GetUserId(), ACL_SELECT);
+	AclResult result = pg_class_aclcheck(view, GetUserId(), ACL_SELECT);
 
 	if (result != ACLCHECK_OK)
 		aclcheck_error(result, OBJECT_TABLE, get_rel_name(view));
@@ -153,8 +150,8 @@ derive_start_pipeline(PG_FUNCTION_ARGS)
 Datum
 derive_drop_view(PG_FUNCTION_ARGS)
 {
-	Oid			view = PG_GETARG_OID(0);
-	bool		cascade = PG_GETARG_BOOL(1);
+	Oid view = PG_GETARG_OID(0);
+	bool cascade = PG_GETARG_BOOL(1);
 	ObjectAddress object;
 
 	derive_api_owned_view(view);
@@ -169,7 +166,7 @@ derive_drop_view(PG_FUNCTION_ARGS)
 Datum
 derive_refresh(PG_FUNCTION_ARGS)
 {
-	Oid			view = PG_GETARG_OID(0);
+	Oid view = PG_GETARG_OID(0);
 	CatalogView *row = derive_api_owned_view(view);
 
 	if (row->paused)
@@ -217,13 +214,12 @@ derive_reject_write(PG_FUNCTION_ARGS)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" must be called as a trigger", "derive_state.reject_write")));
-	ereport(ERROR,
-			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-			 errmsg("cannot change derived view \"%s\"",
-					RelationGetRelationName(trigger->tg_relation)),
-			 errdetail("Its rows follow from its query."),
-			 errhint("Change the tables that the query reads.")));
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("function \"%s\" must be called as a trigger",
+							   "derive_state.reject_write")));
+	ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					errmsg("cannot change derived view \"%s\"",
+						   RelationGetRelationName(trigger->tg_relation)),
+					errdetail("Its rows follow from its query."),
+					errhint("Change the tables that the query reads.")));
 }

@@ -20,4 +20,4 @@ extern CatalogView *derive_api_readable_view(Oid view);
 /* create_view.c */
 extern ViewPlan *derive_api_plan_query(char *text, Query **query);
 
-#endif							/* DERIVE_API_VIEW_FUNCTIONS_H */
+#endif /* DERIVE_API_VIEW_FUNCTIONS_H */

@@ -35,25 +35,26 @@ PG_FUNCTION_INFO_V1(derive_wait);
 
 typedef struct Wait
 {
-	Pipeline   *pipeline;
-	XLogRecPtr	target;			/* InvalidXLogRecPtr: everything committed by now */
-	bool		asked;			/* for a tick, by number request */
-	uint64		request;
-	Oid			view;			/* InvalidOid: all live views */
-	TimestampTz deadline;		/* 0: none */
+	Pipeline *pipeline;
+	XLogRecPtr target; /* InvalidXLogRecPtr: everything committed by now */
+	bool asked;		   /* for a tick, by number request */
+	uint64 request;
+	Oid view;			  /* InvalidOid: all live views */
+	TimestampTz deadline; /* 0: none */
 } Wait;
 
 /* Throws what the caller must know when a single view cannot get there by itself. */
 static void
 reject_state(Oid view, const char *state, const char *reason)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("derived view \"%s\" is %s", get_rel_name(view), state),
-			 reason[0] != '\0' ? errdetail("%s", reason) : 0,
-			 strcmp(state, "paused") == 0 ?
-			 errhint("derive.resume maintains it again.") :
-			 errhint("It is tried again by itself, or at once by derive.refresh.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		 errmsg("derived view \"%s\" is %s", get_rel_name(view), state),
+		 reason[0] != '\0' ? errdetail("%s", reason) : 0,
+		 strcmp(state, "paused") == 0
+			 ? errhint("derive.resume maintains it again.")
+			 : errhint("It is tried again by itself, or at once by derive.refresh.")));
 }
 
 /* Throws if this transaction itself changed the view, which the applier cannot see yet. */
@@ -73,20 +74,19 @@ static bool
 view_is_current(Oid view)
 {
 	CatalogView *row;
-	bool		current;
+	bool current;
 
 	row = derive_catalog_find_view(view);
 	if (row == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the derived view was dropped meanwhile")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("the derived view was dropped meanwhile")));
 	if (row->paused)
 		reject_state(view, "paused", "");
 	if (row->state != NULL && strcmp(row->state, "failed") == 0 &&
 		row->refreshes == row->refreshes_done)
 		reject_state(view, "failed", row->reason);
-	current = row->state != NULL && strcmp(row->state, "live") == 0 && row->frontier == NULL &&
-		row->refreshes == row->refreshes_done;
+	current = row->state != NULL && strcmp(row->state, "live") == 0 &&
+			  row->frontier == NULL && row->refreshes == row->refreshes_done;
 	return current;
 }
 
@@ -94,7 +94,7 @@ view_is_current(Oid view)
 static bool
 is_over(const Wait *wait)
 {
-	Pipeline   *p = wait->pipeline;
+	Pipeline *p = wait->pipeline;
 
 	if (pg_atomic_read_u64(&p->tick_done) < wait->request)
 		return false;
@@ -114,7 +114,7 @@ is_over(const Wait *wait)
 static void
 ask_for_target(Wait *wait)
 {
-	Pipeline   *p = wait->pipeline;
+	Pipeline *p = wait->pipeline;
 
 	if (wait->asked || derive_lsn_reachable(GetXLogInsertRecPtr()) < wait->target)
 		return;
@@ -128,8 +128,8 @@ ask_for_target(Wait *wait)
 static void
 report_timeout(const Wait *wait)
 {
-	Pipeline   *p = wait->pipeline;
-	char		reason[DERIVE_REASON_LEN];
+	Pipeline *p = wait->pipeline;
+	char reason[DERIVE_REASON_LEN];
 
 	SpinLockAcquire(&p->mutex);
 	strlcpy(reason, p->reason, sizeof(reason));
@@ -145,7 +145,7 @@ report_timeout(const Wait *wait)
 static void
 sleep_for_tick(const Wait *wait)
 {
-	long		ms = LOOK_AGAIN_MS;
+	long ms = LOOK_AGAIN_MS;
 
 	if (wait->deadline != 0)
 	{
@@ -179,9 +179,9 @@ wait_for_views(Wait *wait)
 static TimestampTz
 deadline_after(Interval *timeout)
 {
-	return DatumGetTimestampTz(OidFunctionCall2(F_TIMESTAMPTZ_PL_INTERVAL,
-												   TimestampTzGetDatum(GetCurrentTimestamp()),
-												   IntervalPGetDatum(timeout)));
+	return DatumGetTimestampTz(OidFunctionCall2(
+		F_TIMESTAMPTZ_PL_INTERVAL, TimestampTzGetDatum(GetCurrentTimestamp()),
+		IntervalPGetDatum(timeout)));
 }
 
 /*
@@ -190,14 +190,15 @@ deadline_after(Interval *timeout)
 Datum
 derive_wait(PG_FUNCTION_ARGS)
 {
-	Wait		wait = {0};
+	Wait wait = {0};
 
 	if (IsolationUsesXactSnapshot())
-		ereport(ERROR,
-				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("derive.wait has no effect in a transaction whose snapshot is fixed"),
-				 errdetail("Rows that it waits for would not be visible."),
-				 errhint("Call it before the transaction, or use READ COMMITTED.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+			 errmsg("derive.wait has no effect in a transaction whose snapshot is fixed"),
+			 errdetail("Rows that it waits for would not be visible."),
+			 errhint("Call it before the transaction, or use READ COMMITTED.")));
 	wait.pipeline = derive_api_pipeline();
 	if (!PG_ARGISNULL(0))
 		wait.target = derive_lsn_reachable(PG_GETARG_LSN(0));

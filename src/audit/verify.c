@@ -58,7 +58,7 @@
 static void
 wait_for_frontier(Pipeline *pipeline)
 {
-	uint64		request;
+	uint64 request;
 
 	pg_atomic_fetch_add_u64(&pipeline->frontier_request, 1);
 	request = pg_atomic_add_fetch_u64(&pipeline->tick_request, 1);
@@ -67,7 +67,8 @@ wait_for_frontier(Pipeline *pipeline)
 	while (pg_atomic_read_u64(&pipeline->tick_done) < request)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (ConditionVariableTimedSleep(&pipeline->tick_cv, LOOK_AGAIN_MS, PG_WAIT_EXTENSION))
+		if (ConditionVariableTimedSleep(&pipeline->tick_cv, LOOK_AGAIN_MS,
+										PG_WAIT_EXTENSION))
 			derive_pipeline_wake_applier(pipeline);
 	}
 	ConditionVariableCancelSleep();
@@ -81,30 +82,31 @@ check_comparable(const CatalogView *view)
 	const char *state;
 
 	if (now == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the derived view was dropped meanwhile")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("the derived view was dropped meanwhile")));
 	state = now->paused ? "paused" : (now->state ? now->state : "building");
 	if (strcmp(state, "live") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("derived view \"%s\" is %s", get_rel_name(view->view), state),
-				 errdetail("%s", now->reason && now->reason[0] != '\0' ? now->reason :
-						   "Only a live view can be compared with its query.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("derived view \"%s\" is %s", get_rel_name(view->view), state),
+			 errdetail("%s", now->reason && now->reason[0] != '\0'
+								 ? now->reason
+								 : "Only a live view can be compared with its query.")));
 	if (now->frontier != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("derived view \"%s\" is behind the other views", get_rel_name(view->view)),
-				 errdetail("One of its sources is locked by another transaction."),
-				 errhint("Try again when that transaction has ended.")));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+						errmsg("derived view \"%s\" is behind the other views",
+							   get_rel_name(view->view)),
+						errdetail("One of its sources is locked by another transaction."),
+						errhint("Try again when that transaction has ended.")));
 }
 
 /* Returns a pg_snapshot as text. */
 static char *
 snapshot_text(Datum value)
 {
-	Oid			function;
-	bool		is_varlena;
+	Oid function;
+	bool is_varlena;
 
 	getTypeOutputInfo(PG_SNAPSHOTOID, &function, &is_varlena);
 	return OidOutputFunctionCall(function, value);
@@ -117,14 +119,15 @@ snapshot_text(Datum value)
 static Frontier *
 read_frontier(TransactionId *writer)
 {
-	Oid			relid = get_relname_relid("frontier", get_namespace_oid(DERIVE_STATE_SCHEMA, false));
-	Relation	rel = table_open(relid, AccessShareLock);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Oid relid = get_relname_relid("frontier",
+								  get_namespace_oid(DERIVE_STATE_SCHEMA, false));
+	Relation rel = table_open(relid, AccessShareLock);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
-	HeapTuple	tuple = heap_getnext(scan, ForwardScanDirection);
-	Frontier   *frontier;
-	bool		isnull;
-	Datum		value;
+	HeapTuple tuple = heap_getnext(scan, ForwardScanDirection);
+	Frontier *frontier;
+	bool isnull;
+	Datum value;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "the pipeline has no frontier");
@@ -144,7 +147,7 @@ make_snapshot(const Frontier *frontier, TransactionId writer)
 	SnapshotData *snapshot = palloc0(sizeof(SnapshotData));
 	TransactionId next = ReadNextTransactionId();
 	TransactionId xid = (TransactionId) frontier->xmax;
-	int			room = frontier->nxip + (int) (next - xid) + 1;
+	int room = frontier->nxip + (int) (next - xid) + 1;
 
 	snapshot->snapshot_type = SNAPSHOT_MVCC;
 	snapshot->xmin = (TransactionId) frontier->xmin;
@@ -167,8 +170,8 @@ make_snapshot(const Frontier *frontier, TransactionId writer)
 static char *
 comparable_columns(Oid relid)
 {
-	Relation	rel = relation_open(relid, AccessShareLock);
-	TupleDesc	desc = RelationGetDescr(rel);
+	Relation rel = relation_open(relid, AccessShareLock);
+	TupleDesc desc = RelationGetDescr(rel);
 	StringInfoData buf;
 
 	initStringInfo(&buf);
@@ -192,12 +195,12 @@ comparable_columns(Oid relid)
 static char *
 comparison_sql(const CatalogView *view)
 {
-	char	   *columns = comparable_columns(view->view);
-	char	   *target = quote_qualified_identifier(get_namespace_name(get_rel_namespace(view->view)),
-													get_rel_name(view->view));
-	char	   *query = TextDatumGetCString(DirectFunctionCall1(pg_get_viewdef,
-																ObjectIdGetDatum(view->definition)));
-	int			end = strlen(query);
+	char *columns = comparable_columns(view->view);
+	char *target = quote_qualified_identifier(
+		get_namespace_name(get_rel_namespace(view->view)), get_rel_name(view->view));
+	char *query = TextDatumGetCString(
+		DirectFunctionCall1(pg_get_viewdef, ObjectIdGetDatum(view->definition)));
+	int end = strlen(query);
 
 	while (end > 0 && (query[end - 1] == ';' || isspace((unsigned char) query[end - 1])))
 		query[--end] = '\0';
@@ -217,8 +220,8 @@ comparison_sql(const CatalogView *view)
 static Oid
 view_owner(Oid relid)
 {
-	Relation	rel = table_open(relid, AccessShareLock);
-	Oid			owner = rel->rd_rel->relowner;
+	Relation rel = table_open(relid, AccessShareLock);
+	Oid owner = rel->rd_rel->relowner;
 
 	table_close(rel, NoLock);
 	return owner;
@@ -229,11 +232,11 @@ derive_verify_view(Pipeline *pipeline, const CatalogView *view, Tuplestorestate 
 				   TupleDesc desc)
 {
 	TransactionId writer;
-	Frontier   *frontier;
-	Oid			owner = view_owner(view->view);
-	OwnerScope	scope;
-	SPIPlanPtr	plan;
-	char	   *sql;
+	Frontier *frontier;
+	Oid owner = view_owner(view->view);
+	OwnerScope scope;
+	SPIPlanPtr plan;
+	char *sql;
 
 	wait_for_frontier(pipeline);
 	check_comparable(view);
@@ -244,17 +247,18 @@ derive_verify_view(Pipeline *pipeline, const CatalogView *view, Tuplestorestate 
 	plan = SPI_prepare(sql, 0, NULL);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare \"%s\"", sql);
-	if (SPI_execute_snapshot(plan, NULL, NULL, make_snapshot(frontier, writer), InvalidSnapshot,
-							 true, false, 0) != SPI_OK_SELECT)
+	if (SPI_execute_snapshot(plan, NULL, NULL, make_snapshot(frontier, writer),
+							 InvalidSnapshot, true, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not execute \"%s\"", sql);
 	derive_owner_leave(&scope);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		Datum		values[3];
-		bool		nulls[3];
+		Datum values[3];
+		bool nulls[3];
 
 		for (int c = 0; c < 3; c++)
-			values[c] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, c + 1, &nulls[c]);
+			values[c] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, c + 1,
+									  &nulls[c]);
 		tuplestore_putvalues(result, desc, values, nulls);
 	}
 }

@@ -20,4 +20,4 @@
 extern void derive_verify_view(Pipeline *pipeline, const CatalogView *view,
 							   Tuplestorestate *result, TupleDesc desc);
 
-#endif							/* DERIVE_AUDIT_VERIFY_H */
+#endif /* DERIVE_AUDIT_VERIFY_H */

@@ -57,7 +57,8 @@
 #if PG_VERSION_NUM >= 180000
 #define derive_compat_attribute_changed(desc, i) populate_compact_attribute((desc), (i))
 #else
-#define derive_compat_attribute_changed(desc, i) (TupleDescAttr((desc), (i))->attcacheoff = -1)
+#define derive_compat_attribute_changed(desc, i) \
+	(TupleDescAttr((desc), (i))->attcacheoff = -1)
 #endif
 
 /* 18: "Add ExecCopySlotMinimalTupleExtra()." */
@@ -97,7 +98,7 @@
 #if PG_VERSION_NUM >= 160000
 #define derive_compat_slot_is_lost(slot) ((slot)->data.invalidated != RS_INVAL_NONE)
 #else
-#define derive_compat_slot_is_lost(slot) \
+#define derive_compat_slot_is_lost(slot)                  \
 	(!XLogRecPtrIsInvalid((slot)->data.invalidated_at) && \
 	 XLogRecPtrIsInvalid((slot)->data.restart_lsn))
 #endif
@@ -122,7 +123,7 @@
 /* "Ignore BRIN indexes when checking for HOT updates" (16) */
 #define DeriveIndexesToUpdate TU_UpdateIndexes
 #define derive_update_wants_indexes(u) ((u) != TU_None)
-#define derive_insert_index_tuples(rri, slot, estate, update, u) \
+#define derive_insert_index_tuples(rri, slot, estate, update, u)               \
 	ExecInsertIndexTuples((rri), (slot), (estate), (update), false, NULL, NIL, \
 						  (update) && (u) == TU_Summarizing)
 /* "Fix EvalPlanQual with inherited UPDATE ...": sixth argument (16) */
@@ -137,18 +138,20 @@
 
 #if PG_VERSION_NUM >= 180000
 /* "Don't lock partitions pruned by initial pruning" (18) */
-#define derive_init_range_table(estate, rte) \
-	do { \
-		List	   *perms = NIL; \
-		addRTEPermissionInfo(&perms, (rte)); \
+#define derive_init_range_table(estate, rte)                                         \
+	do                                                                               \
+	{                                                                                \
+		List *perms = NIL;                                                           \
+		addRTEPermissionInfo(&perms, (rte));                                         \
 		ExecInitRangeTable((estate), list_make1(rte), perms, bms_make_singleton(1)); \
 	} while (0)
 #elif PG_VERSION_NUM >= 160000
 /* "Rework query relation permission checking" (16) */
-#define derive_init_range_table(estate, rte) \
-	do { \
-		List	   *perms = NIL; \
-		addRTEPermissionInfo(&perms, (rte)); \
+#define derive_init_range_table(estate, rte)                  \
+	do                                                        \
+	{                                                         \
+		List *perms = NIL;                                    \
+		addRTEPermissionInfo(&perms, (rte));                  \
 		ExecInitRangeTable((estate), list_make1(rte), perms); \
 	} while (0)
 #else
@@ -174,8 +177,10 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "utils/acl.h"
-#define pg_class_ownercheck(relid, role) object_ownercheck(RelationRelationId, relid, role)
-#define pg_database_ownercheck(dboid, role) object_ownercheck(DatabaseRelationId, dboid, role)
+#define pg_class_ownercheck(relid, role) \
+	object_ownercheck(RelationRelationId, relid, role)
+#define pg_database_ownercheck(dboid, role) \
+	object_ownercheck(DatabaseRelationId, dboid, role)
 #endif
 
 /* Throws unless the current user may read what a query reads. */
@@ -190,4 +195,4 @@ derive_check_query_permissions(Query *query)
 #endif
 }
 
-#endif							/* DERIVE_BASE_COMPAT_H */
+#endif /* DERIVE_BASE_COMPAT_H */

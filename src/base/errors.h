@@ -17,4 +17,4 @@
 /* The stored rows of a view are not what its deltas say; it is recomputed. */
 #define ERRCODE_DERIVE_VIEW_DIVERGED MAKE_SQLSTATE('X', 'X', 'D', '0', '1')
 
-#endif							/* DERIVE_BASE_ERRORS_H */
+#endif /* DERIVE_BASE_ERRORS_H */

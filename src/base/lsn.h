@@ -12,4 +12,4 @@
 
 extern XLogRecPtr derive_lsn_reachable(XLogRecPtr lsn);
 
-#endif							/* DERIVE_BASE_LSN_H */
+#endif /* DERIVE_BASE_LSN_H */

@@ -10,12 +10,12 @@
 
 typedef struct OwnerScope
 {
-	Oid			saved_user;
-	int			saved_context;
-	int			guc_level;
+	Oid saved_user;
+	int saved_context;
+	int guc_level;
 } OwnerScope;
 
 extern void derive_owner_enter(OwnerScope *scope, Oid owner);
 extern void derive_owner_leave(OwnerScope *scope);
 
-#endif							/* DERIVE_BASE_OWNER_H */
+#endif /* DERIVE_BASE_OWNER_H */

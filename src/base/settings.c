@@ -15,51 +15,40 @@
 #include "base/settings.h"
 #include "utils/guc.h"
 
-int			derive_batch_memory = 32 * 1024;
-int			derive_database_workers = 8;
-char	   *derive_debug_step = NULL;
-bool		derive_log_ticks = false;
-int			derive_tick_interval = 0;
+int derive_batch_memory = 32 * 1024;
+int derive_database_workers = 8;
+char *derive_debug_step = NULL;
+bool derive_log_ticks = false;
+int derive_tick_interval = 0;
 
 /* Defines all settings and reserves the prefix. */
 void
 derive_settings_define(void)
 {
-	DefineCustomIntVariable("pg_derive.batch_memory",
-							"Sets the memory that the changes of one tick may take before they spill to disk.",
-							NULL,
-							&derive_batch_memory,
-							32 * 1024, 64, MAX_KILOBYTES,
-							PGC_SIGHUP, GUC_UNIT_KB,
-							NULL, NULL, NULL);
-	DefineCustomIntVariable("pg_derive.database_workers",
-							"Sets the number of databases of this server that can have a pipeline.",
-							"Each takes two background workers of max_worker_processes and one replication slot.",
-							&derive_database_workers,
-							8, 1, 1024,
-							PGC_POSTMASTER, 0,
-							NULL, NULL, NULL);
-	DefineCustomStringVariable("pg_derive.debug_step",
-							   "Makes a worker fail at a named step, for tests of recovery.",
-							   "Form: step:kill or step:error. The steps are listed by derive_state.debug_steps().",
-							   &derive_debug_step,
-							   "",
-							   PGC_SIGHUP, GUC_NOT_IN_SAMPLE | GUC_SUPERUSER_ONLY,
-							   NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"pg_derive.batch_memory",
+		"Sets the memory that the changes of one tick may take before they spill to disk.",
+		NULL, &derive_batch_memory, 32 * 1024, 64, MAX_KILOBYTES, PGC_SIGHUP, GUC_UNIT_KB,
+		NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"pg_derive.database_workers",
+		"Sets the number of databases of this server that can have a pipeline.",
+		"Each takes two background workers of max_worker_processes and one replication slot.",
+		&derive_database_workers, 8, 1, 1024, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable(
+		"pg_derive.debug_step",
+		"Makes a worker fail at a named step, for tests of recovery.",
+		"Form: step:kill or step:error. The steps are listed by derive_state.debug_steps().",
+		&derive_debug_step, "", PGC_SIGHUP, GUC_NOT_IN_SAMPLE | GUC_SUPERUSER_ONLY, NULL,
+		NULL, NULL);
 	DefineCustomBoolVariable("pg_derive.log_ticks",
-							 "Logs each tick: transactions, rows, time.",
-							 NULL,
-							 &derive_log_ticks,
-							 false,
-							 PGC_SIGHUP, 0,
-							 NULL, NULL, NULL);
-	DefineCustomIntVariable("pg_derive.tick_interval",
-							"Sets the least time between the starts of two ticks.",
-							"Zero lets pg_derive choose: at once after a pause, about 10 ms under load.",
-							&derive_tick_interval,
-							0, 0, 60 * 1000,
-							PGC_SIGHUP, GUC_UNIT_MS,
-							NULL, NULL, NULL);
+							 "Logs each tick: transactions, rows, time.", NULL,
+							 &derive_log_ticks, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"pg_derive.tick_interval", "Sets the least time between the starts of two ticks.",
+		"Zero lets pg_derive choose: at once after a pause, about 10 ms under load.",
+		&derive_tick_interval, 0, 0, 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL,
+		NULL);
 
 	MarkGUCPrefixReserved("pg_derive");
 }

@@ -18,31 +18,29 @@
 #include "utils/elog.h"
 
 /* Every name that occurs in a DERIVE_STEP, in the order in which a tick meets them. */
-const char *const derive_step_names[] = {
-	"decoder-start",
-	"decoder-slot-created",
-	"decoder-commit",
-	"decoder-progress",
-	"decoder-confirm",
-	"tick-start",
-	"tick-snapshot",
-	"tick-drained",
-	"tick-view",
-	"tick-state-written",
-	"tick-target-written",
-	"tick-recomputed",
-	"tick-frontier",
-	"tick-commit",
-	"tick-committed",
-	"tick-confirm",
-	NULL
-};
+const char *const derive_step_names[] = {"decoder-start",
+										 "decoder-slot-created",
+										 "decoder-commit",
+										 "decoder-progress",
+										 "decoder-confirm",
+										 "tick-start",
+										 "tick-snapshot",
+										 "tick-drained",
+										 "tick-view",
+										 "tick-state-written",
+										 "tick-target-written",
+										 "tick-recomputed",
+										 "tick-frontier",
+										 "tick-commit",
+										 "tick-committed",
+										 "tick-confirm",
+										 NULL};
 
 /* Dies or throws if pg_derive.debug_step names this step. */
 void
 derive_step_reached(const char *name)
 {
-	size_t		len = strlen(name);
+	size_t len = strlen(name);
 
 	if (strncmp(derive_debug_step, name, len) != 0 || derive_debug_step[len] != ':')
 		return;

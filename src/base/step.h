@@ -15,10 +15,11 @@ extern const char *const derive_step_names[];
 extern void derive_step_reached(const char *name);
 
 /* Marks a step; costs one test of a pointer when pg_derive.debug_step is unset. */
-#define DERIVE_STEP(name) \
-	do { \
+#define DERIVE_STEP(name)                                                        \
+	do                                                                           \
+	{                                                                            \
 		if (unlikely(derive_debug_step != NULL && derive_debug_step[0] != '\0')) \
-			derive_step_reached(name); \
+			derive_step_reached(name);                                           \
 	} while (0)
 
-#endif							/* DERIVE_BASE_STEP_H */
+#endif /* DERIVE_BASE_STEP_H */

@@ -60,18 +60,18 @@ typedef struct Decoder
 {
 	dsm_segment *dsm;
 	StreamSegment *segment;
-	Pipeline   *pipeline;
+	Pipeline *pipeline;
 	MemoryContext context;
 	ResourceOwner owner;
 	DecoderQueue *queue;
 	RelationMap *map;
 	PartitionWatch *watch;
-	XLogRecPtr	start_lsn;		/* commits before are not sent */
-	bool		has_interest;	/* one has been taken over */
-	bool		streaming;		/* the slot is there, HELLO has been sent */
-	uint64		answered;		/* last request that got its mark */
-	XLogRecPtr	seen_flush;		/* flush position before the last nap */
-	long		nap;
+	XLogRecPtr start_lsn;  /* commits before are not sent */
+	bool has_interest;	   /* one has been taken over */
+	bool streaming;		   /* the slot is there, HELLO has been sent */
+	uint64 answered;	   /* last request that got its mark */
+	XLogRecPtr seen_flush; /* flush position before the last nap */
+	long nap;
 } Decoder;
 
 static Decoder decoder;
@@ -84,9 +84,8 @@ check_applier(void)
 {
 	CHECK_FOR_INTERRUPTS();
 	if (decoder.segment->applier_gone)
-		ereport(FATAL,
-				(errcode(ERRCODE_ADMIN_SHUTDOWN),
-				 errmsg("pg_derive decoder stops because its applier has ended")));
+		ereport(FATAL, (errcode(ERRCODE_ADMIN_SHUTDOWN),
+						errmsg("pg_derive decoder stops because its applier has ended")));
 }
 
 /* Takes over a new interest, if there is one. */
@@ -94,14 +93,14 @@ static void
 adopt_interest(void)
 {
 	StreamSegment *segment = decoder.segment;
-	uint32		version;
-	dsm_handle	handle;
+	uint32 version;
+	dsm_handle handle;
 	dsm_segment *dsm;
 	MemoryContext old;
 	MemoryContext scratch;
 
 	if (decoder.has_interest && *(volatile uint32 *) &segment->interest_version ==
-		derive_map_interest_version(decoder.map))
+									derive_map_interest_version(decoder.map))
 		return;
 	SpinLockAcquire(&segment->mutex);
 	version = segment->interest_version;
@@ -111,9 +110,11 @@ adopt_interest(void)
 	dsm = dsm_attach(handle);
 	if (dsm == NULL)
 		elog(ERROR, "could not attach to the interest of the applier");
-	scratch = AllocSetContextCreate(decoder.context, "pg_derive interest", ALLOCSET_SMALL_SIZES);
+	scratch = AllocSetContextCreate(decoder.context, "pg_derive interest",
+									ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(scratch);
-	derive_map_set_interest(decoder.map, derive_interest_read(dsm_segment_address(dsm)), version);
+	derive_map_set_interest(decoder.map, derive_interest_read(dsm_segment_address(dsm)),
+							version);
 	derive_watch_set_interest(decoder.watch, decoder.map);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
@@ -125,7 +126,7 @@ adopt_interest(void)
 static void
 answer_request(XLogRecPtr decoded, XLogRecPtr read_up_to)
 {
-	uint64		request = pg_atomic_read_u64(&decoder.pipeline->target_request);
+	uint64 request = pg_atomic_read_u64(&decoder.pipeline->target_request);
 
 	if (request == decoder.answered)
 		return;
@@ -143,7 +144,7 @@ answer_request(XLogRecPtr decoded, XLogRecPtr read_up_to)
 static void
 confirm(XLogRecPtr decoded)
 {
-	XLogRecPtr	lsn = Min(pg_atomic_read_u64(&decoder.pipeline->confirm_lsn), decoded);
+	XLogRecPtr lsn = Min(pg_atomic_read_u64(&decoder.pipeline->confirm_lsn), decoded);
 
 	if (lsn <= MyReplicationSlot->data.confirmed_flush)
 		return;
@@ -185,13 +186,13 @@ wanted_lsn(void)
 static void
 sleep_on_latch(XLogRecPtr flushed)
 {
-	int			event;
+	int event;
 
 	if (flushed != decoder.seen_flush)
 		decoder.nap = MIN_NAP;
 	decoder.seen_flush = flushed;
-	event = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, decoder.nap,
-					  PG_WAIT_EXTENSION);
+	event = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					  decoder.nap, PG_WAIT_EXTENSION);
 	if (event & WL_LATCH_SET)
 		ResetLatch(MyLatch);
 	else
@@ -214,8 +215,8 @@ wait_for_wal(XLogReaderState *state, XLogRecPtr page, int length, TimeLineID *tl
 {
 	for (;;)
 	{
-		XLogRecPtr	flushed = GetFlushRecPtr(tli);
-		XLogRecPtr	wanted;
+		XLogRecPtr flushed = GetFlushRecPtr(tli);
+		XLogRecPtr wanted;
 
 		XLogReadDetermineTimeline(state, page, length, *tli);
 		if (state->currTLI != *tli)
@@ -238,10 +239,11 @@ wait_for_wal(XLogReaderState *state, XLogRecPtr page, int length, TimeLineID *tl
 
 /* Page-read callback of the WAL reader. */
 static int
-read_page(XLogReaderState *state, XLogRecPtr page, int length, XLogRecPtr record, char *buffer)
+read_page(XLogReaderState *state, XLogRecPtr page, int length, XLogRecPtr record,
+		  char *buffer)
 {
-	TimeLineID	tli;
-	XLogRecPtr	end = wait_for_wal(state, page, length, &tli);
+	TimeLineID tli;
+	XLogRecPtr end = wait_for_wal(state, page, length, &tli);
 	WALReadError error;
 
 	if (page + length > end)
@@ -264,7 +266,7 @@ decode(LogicalDecodingContext *ctx)
 	XLogBeginRead(ctx->reader, MyReplicationSlot->data.restart_lsn);
 	for (;;)
 	{
-		char	   *error = NULL;
+		char *error = NULL;
 		XLogRecord *record = XLogReadRecord(ctx->reader, &error);
 
 		if (record == NULL)
@@ -288,8 +290,8 @@ allow_plugin(void)
 	if (list == NULL)
 		return;
 	SetConfigOption(PLUGIN_LIST_SETTING,
-					list[0] == '\0' ? DERIVE_PLUGIN_NAME :
-					psprintf("%s, %s", list, DERIVE_PLUGIN_NAME),
+					list[0] == '\0' ? DERIVE_PLUGIN_NAME
+									: psprintf("%s, %s", list, DERIVE_PLUGIN_NAME),
 					PGC_SIGHUP, PGC_S_OVERRIDE);
 }
 
@@ -297,7 +299,7 @@ allow_plugin(void)
 static bool
 attach(dsm_handle handle)
 {
-	shm_mq	   *mq;
+	shm_mq *mq;
 
 	decoder.context = AllocSetContextCreate(TopMemoryContext, "pg_derive decoder",
 											ALLOCSET_DEFAULT_SIZES);
@@ -314,8 +316,8 @@ attach(dsm_handle handle)
 
 	mq = STREAM_QUEUE(decoder.segment);
 	shm_mq_set_sender(mq, MyProc);
-	decoder.queue = derive_queue_attach(shm_mq_attach(mq, decoder.dsm, NULL), decoder.pipeline,
-										decoder.context);
+	decoder.queue = derive_queue_attach(shm_mq_attach(mq, decoder.dsm, NULL),
+										decoder.pipeline, decoder.context);
 	return true;
 }
 
@@ -323,13 +325,11 @@ attach(dsm_handle handle)
 static void
 run(void)
 {
-	XLogReaderRoutine routine = {
-		.page_read = read_page,
-		.segment_open = wal_segment_open,
-		.segment_close = wal_segment_close
-	};
-	XLogRecPtr	start_lsn = decoder.segment->start_lsn;
-	bool		created;
+	XLogReaderRoutine routine = {.page_read = read_page,
+								 .segment_open = wal_segment_open,
+								 .segment_close = wal_segment_close};
+	XLogRecPtr start_lsn = decoder.segment->start_lsn;
+	bool created;
 	LogicalDecodingContext *ctx;
 
 	DERIVE_STEP("decoder-start");
@@ -343,7 +343,8 @@ run(void)
 	CurrentResourceOwner = decoder.owner;
 	if (created || start_lsn < MyReplicationSlot->data.confirmed_flush)
 		start_lsn = MyReplicationSlot->data.confirmed_flush;
-	ctx = CreateDecodingContext(start_lsn, NIL, false, &routine, no_write, no_write, NULL);
+	ctx = CreateDecodingContext(start_lsn, NIL, false, &routine, no_write, no_write,
+								NULL);
 
 	decoder.answered = decoder.segment->first_request;
 	decoder.start_lsn = start_lsn;

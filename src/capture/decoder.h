@@ -14,4 +14,4 @@
 /* Entry point; arg is the handle of the stream's segment (uint32). */
 extern PGDLLEXPORT void derive_decoder_main(Datum arg);
 
-#endif							/* DERIVE_CAPTURE_DECODER_H */
+#endif /* DERIVE_CAPTURE_DECODER_H */

@@ -24,7 +24,7 @@ write_number(StringInfo to, uint32 number)
 static uint32
 read_number(const char **from)
 {
-	uint32		number;
+	uint32 number;
 
 	memcpy(&number, *from, sizeof(number));
 	*from += sizeof(number);
@@ -34,13 +34,13 @@ read_number(const char **from)
 void
 derive_interest_write(StringInfo to, List *interest)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	write_number(to, list_length(interest));
-	foreach(lc, interest)
+	foreach (lc, interest)
 	{
 		InterestItem *item = lfirst(lc);
-		int			column = -1;
+		int column = -1;
 
 		write_number(to, item->source);
 		write_number(to, bms_num_members(item->columns));
@@ -52,13 +52,13 @@ derive_interest_write(StringInfo to, List *interest)
 List *
 derive_interest_read(const char *data)
 {
-	List	   *interest = NIL;
-	uint32		nitems = read_number(&data);
+	List *interest = NIL;
+	uint32 nitems = read_number(&data);
 
 	for (uint32 i = 0; i < nitems; i++)
 	{
 		InterestItem *item = palloc(sizeof(InterestItem));
-		uint32		ncolumns;
+		uint32 ncolumns;
 
 		item->source = read_number(&data);
 		item->columns = NULL;

@@ -17,4 +17,4 @@ extern void derive_interest_write(StringInfo to, List *interest);
 /* Makes the list out of these bytes, in CurrentMemoryContext. */
 extern List *derive_interest_read(const char *data);
 
-#endif							/* DERIVE_CAPTURE_INTEREST_H */
+#endif /* DERIVE_CAPTURE_INTEREST_H */

@@ -37,17 +37,17 @@
 /* The relations below one partitioned source. */
 typedef struct WatchedTree
 {
-	Oid			relid;			/* hash key */
-	MapSource  *source;
-	bool		known;			/* members have been read */
-	List	   *members;		/* oids, sorted; in the watch's context */
+	Oid relid; /* hash key */
+	MapSource *source;
+	bool known;	   /* members have been read */
+	List *members; /* oids, sorted; in the watch's context */
 } WatchedTree;
 
 struct PartitionWatch
 {
 	MemoryContext context;
-	bool		complete;		/* all partitioned sources are in trees */
-	HTAB	   *trees;			/* of WatchedTree */
+	bool complete; /* all partitioned sources are in trees */
+	HTAB *trees;   /* of WatchedTree */
 };
 
 /* Makes a watch that knows nothing yet. */
@@ -55,7 +55,7 @@ PartitionWatch *
 derive_watch_create(MemoryContext parent)
 {
 	PartitionWatch *watch = MemoryContextAllocZero(parent, sizeof(PartitionWatch));
-	HASHCTL		ctl = {0};
+	HASHCTL ctl = {0};
 
 	watch->context = AllocSetContextCreate(parent, "pg_derive partition watch",
 										   ALLOCSET_SMALL_SIZES);
@@ -91,9 +91,9 @@ read_members(Relation inherits, Oid parent, List *members)
 {
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
-	List	   *children = NIL;
-	ListCell   *lc;
+	HeapTuple tuple;
+	List *children = NIL;
+	ListCell *lc;
 
 	ScanKeyInit(&key, Anum_pg_inherits_inhparent, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(parent));
@@ -108,7 +108,7 @@ read_members(Relation inherits, Oid parent, List *members)
 	systable_endscan(scan);
 
 	members = list_concat(members, children);
-	foreach(lc, children)
+	foreach (lc, children)
 		members = read_members(inherits, lfirst_oid(lc), members);
 	return members;
 }
@@ -117,8 +117,8 @@ read_members(Relation inherits, Oid parent, List *members)
 static List *
 read_tree(Oid source)
 {
-	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
-	List	   *members = read_members(inherits, source, NIL);
+	Relation inherits = table_open(InheritsRelationId, AccessShareLock);
+	List *members = read_members(inherits, source, NIL);
 
 	table_close(inherits, AccessShareLock);
 	list_sort(members, list_oid_cmp);
@@ -129,12 +129,13 @@ read_tree(Oid source)
 static bool
 is_of_transaction(ReorderBufferTXN *txn, TransactionId xid)
 {
-	dlist_iter	iter;
+	dlist_iter iter;
 
 	if (TransactionIdEquals(xid, txn->xid))
 		return true;
-	dlist_foreach(iter, &txn->subtxns)
-		if (TransactionIdEquals(xid, dlist_container(ReorderBufferTXN, node, iter.cur)->xid))
+	dlist_foreach (iter, &txn->subtxns)
+		if (TransactionIdEquals(xid,
+								dlist_container(ReorderBufferTXN, node, iter.cur)->xid))
 			return true;
 	return false;
 }
@@ -146,9 +147,9 @@ is_of_transaction(ReorderBufferTXN *txn, TransactionId xid)
 static bool
 was_created_by(ReorderBufferTXN *txn, Oid relid)
 {
-	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
-										Int16GetDatum(TableOidAttributeNumber));
-	bool		created;
+	HeapTuple tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
+									  Int16GetDatum(TableOidAttributeNumber));
+	bool created;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
@@ -168,13 +169,14 @@ brings_rows(RelationMap *map, ReorderBufferTXN *txn, MapSource *source, Oid memb
 
 /* Returns true if going from one list of members to another changed the source's rows. */
 static bool
-rows_changed(RelationMap *map, ReorderBufferTXN *txn, MapSource *source, List *from, List *to)
+rows_changed(RelationMap *map, ReorderBufferTXN *txn, MapSource *source, List *from,
+			 List *to)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (list_difference_oid(from, to) != NIL)
 		return true;
-	foreach(lc, list_difference_oid(to, from))
+	foreach (lc, list_difference_oid(to, from))
 		if (brings_rows(map, txn, source, lfirst_oid(lc)))
 			return true;
 	return false;
@@ -184,11 +186,11 @@ rows_changed(RelationMap *map, ReorderBufferTXN *txn, MapSource *source, List *f
 static bool
 was_touched(RelationMap *map, Oid source, List *members)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (derive_map_was_invalidated(map, source))
 		return true;
-	foreach(lc, members)
+	foreach (lc, members)
 		if (derive_map_was_invalidated(map, lfirst_oid(lc)))
 			return true;
 	return false;
@@ -196,10 +198,11 @@ was_touched(RelationMap *map, Oid source, List *members)
 
 /* Checks one tree; returns true if its source's rows have changed. */
 static bool
-check_tree(PartitionWatch *watch, RelationMap *map, ReorderBufferTXN *txn, WatchedTree *tree)
+check_tree(PartitionWatch *watch, RelationMap *map, ReorderBufferTXN *txn,
+		   WatchedTree *tree)
 {
-	List	   *members;
-	bool		changed;
+	List *members;
+	bool changed;
 	MemoryContext old;
 
 	if (tree->known && !was_touched(map, tree->relid, tree->members))
@@ -222,15 +225,15 @@ check_tree(PartitionWatch *watch, RelationMap *map, ReorderBufferTXN *txn, Watch
 static void
 classify(PartitionWatch *watch, RelationMap *map)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	watch->complete = true;
-	foreach(lc, derive_map_sources(map))
+	foreach (lc, derive_map_sources(map))
 	{
-		MapSource  *source = lfirst(lc);
-		char		relkind = get_rel_relkind(source->source);
+		MapSource *source = lfirst(lc);
+		char relkind = get_rel_relkind(source->source);
 		WatchedTree *tree;
-		bool		found;
+		bool found;
 
 		if (relkind == '\0')
 			watch->complete = false;
@@ -248,7 +251,7 @@ classify(PartitionWatch *watch, RelationMap *map)
 List *
 derive_watch_commit(PartitionWatch *watch, RelationMap *map, ReorderBufferTXN *txn)
 {
-	List	   *changed = NIL;
+	List *changed = NIL;
 	HASH_SEQ_STATUS scan;
 	WatchedTree *tree;
 

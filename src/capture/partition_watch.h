@@ -23,6 +23,7 @@ extern void derive_watch_set_interest(PartitionWatch *watch, RelationMap *map);
  * (MapSource) whose set of rows has changed by attaching, detaching or dropping
  * partitions.  The list is made in CurrentMemoryContext.
  */
-extern List *derive_watch_commit(PartitionWatch *watch, RelationMap *map, ReorderBufferTXN *txn);
+extern List *
+derive_watch_commit(PartitionWatch *watch, RelationMap *map, ReorderBufferTXN *txn);
 
-#endif							/* DERIVE_CAPTURE_PARTITION_WATCH_H */
+#endif /* DERIVE_CAPTURE_PARTITION_WATCH_H */

@@ -63,18 +63,18 @@ static RelationMap *map = NULL;
 static PartitionWatch *watch = NULL;
 
 static MemoryContext change_context = NULL;
-static bool begun = false;		/* BEGIN of this transaction has been sent */
-static Spool *spool = NULL;		/* within a piece of a large transaction: where it goes */
-static TransactionId record_xid;	/* (sub)transaction of the change at hand */
+static bool begun = false;	/* BEGIN of this transaction has been sent */
+static Spool *spool = NULL; /* within a piece of a large transaction: where it goes */
+static TransactionId record_xid; /* (sub)transaction of the change at hand */
 
 /* One decoded change of one relation. */
 typedef struct RowChange
 {
-	MapEntry   *entry;
-	HeapTuple	old_tuple;		/* NULL: none was logged */
-	HeapTuple	new_tuple;
-	bool		has_old;		/* update or delete */
-	bool		has_new;		/* insert or update */
+	MapEntry *entry;
+	HeapTuple old_tuple; /* NULL: none was logged */
+	HeapTuple new_tuple;
+	bool has_old; /* update or delete */
+	bool has_new; /* insert or update */
 } RowChange;
 
 void
@@ -107,7 +107,7 @@ plugin_startup(LogicalDecodingContext *ctx, OutputPluginOptions *options, bool i
 static void
 plugin_begin(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 {
-	spool = NULL;				/* an error may have cut a piece short */
+	spool = NULL; /* an error may have cut a piece short */
 	begun = false;
 	if (txn->nentries > LARGE_TRANSACTION)
 		derive_queue_flush_commits(queue);
@@ -169,9 +169,9 @@ static void
 plugin_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr commit_lsn)
 {
 	MemoryContext old = MemoryContextSwitchTo(change_context);
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, derive_watch_commit(watch, map, txn))
+	foreach (lc, derive_watch_commit(watch, map, txn))
 		send_lost(txn, lfirst(lc), "a partition was attached, detached or dropped");
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(change_context);
@@ -239,15 +239,15 @@ is_unchanged(const MapEntry *entry, const MapFeed *feed)
 
 	for (int i = 0; i < feed->layout->layout.ncolumns; i++)
 	{
-		int			at = feed->attnums[i] - 1;
+		int at = feed->attnums[i] - 1;
 		Form_pg_attribute att = TupleDescAttr(entry->desc, at);
 
 		if (old_row->tts_isnull[at] != new_row->tts_isnull[at])
 			return false;
 		if (old_row->tts_isnull[at] || old_row->tts_values[at] == new_row->tts_values[at])
 			continue;
-		if (!datum_image_eq(old_row->tts_values[at], new_row->tts_values[at], att->attbyval,
-							att->attlen))
+		if (!datum_image_eq(old_row->tts_values[at], new_row->tts_values[at],
+							att->attbyval, att->attlen))
 			return false;
 	}
 	return true;
@@ -257,9 +257,9 @@ is_unchanged(const MapEntry *entry, const MapFeed *feed)
 static MinimalTuple
 form_row(const MapFeed *feed, int sign, const TupleTableSlot *row)
 {
-	int			ncolumns = feed->layout->layout.ncolumns;
-	Datum	   *row_values = palloc(sizeof(Datum) * (ncolumns + 1));
-	bool	   *row_isnull = palloc(ncolumns + 1);
+	int ncolumns = feed->layout->layout.ncolumns;
+	Datum *row_values = palloc(sizeof(Datum) * (ncolumns + 1));
+	bool *row_isnull = palloc(ncolumns + 1);
 
 	row_values[0] = Int32GetDatum(sign);
 	row_isnull[0] = false;
@@ -268,18 +268,19 @@ form_row(const MapFeed *feed, int sign, const TupleTableSlot *row)
 		row_values[i + 1] = row->tts_values[feed->attnums[i] - 1];
 		row_isnull[i + 1] = row->tts_isnull[feed->attnums[i] - 1];
 	}
-	return derive_compat_form_minimal_tuple(feed->layout->layout.desc, row_values, row_isnull);
+	return derive_compat_form_minimal_tuple(feed->layout->layout.desc, row_values,
+											row_isnull);
 }
 
 /* Returns the bytes that a feed's columns of one row take. */
 static Size
 row_size(const MapEntry *entry, const MapFeed *feed, const TupleTableSlot *row)
 {
-	Size		size = 0;
+	Size size = 0;
 
 	for (int i = 0; i < feed->layout->layout.ncolumns; i++)
 	{
-		int			at = feed->attnums[i] - 1;
+		int at = feed->attnums[i] - 1;
 
 		if (!row->tts_isnull[at] && TupleDescAttr(entry->desc, at)->attlen == -1)
 			size += VARSIZE_ANY(DatumGetPointer(row->tts_values[at]));
@@ -292,7 +293,7 @@ static bool
 is_too_large(const RowChange *change, const MapFeed *feed)
 {
 	const MapEntry *entry = change->entry;
-	Size		size = 0;
+	Size size = 0;
 
 	if ((change->old_tuple == NULL || change->old_tuple->t_len < MAX_ROWS_SIZE / 4) &&
 		(change->new_tuple == NULL || !HeapTupleHasExternal(change->new_tuple)))
@@ -331,14 +332,14 @@ is_irrelevant(const RowChange *change, const MapFeed *feed)
 		return true;
 	/* the identity, with all that is wanted, was left alone */
 	return change->has_old && change->has_new && change->old_tuple == NULL &&
-		feed->covered && !feed->broken;
+		   feed->covered && !feed->broken;
 }
 
 /* Sends one change to one source. */
 static void
 send_change(ReorderBufferTXN *txn, RowChange *change, MapFeed *feed)
 {
-	MapEntry   *entry = change->entry;
+	MapEntry *entry = change->entry;
 	MinimalTuple old_row = NULL;
 	MinimalTuple new_row = NULL;
 	const char *lost;
@@ -389,8 +390,8 @@ read_change(RowChange *row, MapEntry *entry, ReorderBufferChange *change)
 static void
 table_rewritten(ReorderBufferTXN *txn, Oid table)
 {
-	Relation	rel = RelationIdGetRelation(table);
-	MapEntry   *entry;
+	Relation rel = RelationIdGetRelation(table);
+	MapEntry *entry;
 
 	if (!RelationIsValid(rel))
 		return;
@@ -405,8 +406,8 @@ static void
 plugin_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, Relation rel,
 			  ReorderBufferChange *change)
 {
-	MapEntry   *entry = derive_map_lookup(map, rel);
-	RowChange	row;
+	MapEntry *entry = derive_map_lookup(map, rel);
+	RowChange row;
 	MemoryContext old;
 
 	record_xid = change->txn->xid;
@@ -432,19 +433,19 @@ static void
 plugin_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int nrelations,
 				Relation relations[], ReorderBufferChange *change)
 {
-	List	   *truncated = NIL;
-	ListCell   *lc;
+	List *truncated = NIL;
+	ListCell *lc;
 	MemoryContext old = MemoryContextSwitchTo(change_context);
 
 	record_xid = change->txn->xid;
 	for (int i = 0; i < nrelations; i++)
 	{
-		MapEntry   *entry = derive_map_lookup(map, relations[i]);
+		MapEntry *entry = derive_map_lookup(map, relations[i]);
 
 		for (int j = 0; j < entry->nfeeds; j++)
 			truncated = list_append_unique_oid(truncated, entry->feeds[j].source->source);
 	}
-	foreach(lc, truncated)
+	foreach (lc, truncated)
 	{
 		send_begin(txn);
 		derive_wire_put_truncate(records(), lfirst_oid(lc));
@@ -456,14 +457,15 @@ plugin_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int nrelatio
 /* Forwards logical messages that are meant for us. */
 static void
 plugin_message(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr message_lsn,
-			   bool transactional, const char *prefix, Size message_size, const char *message)
+			   bool transactional, const char *prefix, Size message_size,
+			   const char *message)
 {
 	if (strncmp(prefix, MESSAGE_PREFIX, strlen(MESSAGE_PREFIX)) != 0)
 		return;
 	if (transactional)
 		send_begin(txn);
-	derive_wire_put_message(transactional ? records() : &queue->buffer, transactional, prefix,
-							message, message_size);
+	derive_wire_put_message(transactional ? records() : &queue->buffer, transactional,
+							prefix, message, message_size);
 	if (transactional)
 		records_full();
 	else
@@ -488,9 +490,9 @@ static void
 plugin_stream_stop(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 {
 	MemoryContext old = MemoryContextSwitchTo(change_context);
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, derive_watch_commit(watch, map, txn))
+	foreach (lc, derive_watch_commit(watch, map, txn))
 		derive_spool_add_lost(spool, ((MapSource *) lfirst(lc))->source);
 	spool = NULL;
 	MemoryContextSwitchTo(old);
@@ -499,12 +501,13 @@ plugin_stream_stop(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 
 /* Forgets what an aborted (sub)transaction has put. */
 static void
-plugin_stream_abort(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr abort_lsn)
+plugin_stream_abort(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
+					XLogRecPtr abort_lsn)
 {
 	ReorderBufferTXN *top = derive_compat_top_transaction(txn);
-	Spool	   *aborted = derive_spool_find(top->xid);
+	Spool *aborted = derive_spool_find(top->xid);
 
-	spool = NULL;				/* an error may have cut a piece short */
+	spool = NULL; /* an error may have cut a piece short */
 	if (aborted == NULL)
 		return;
 	if (txn == top)
@@ -515,25 +518,27 @@ plugin_stream_abort(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecP
 
 /* Commits a large transaction: its records follow BEGIN, as those of any other. */
 static void
-plugin_stream_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr commit_lsn)
+plugin_stream_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
+					 XLogRecPtr commit_lsn)
 {
-	Spool	   *committed = derive_spool_find(txn->xid);
-	ListCell   *lc;
+	Spool *committed = derive_spool_find(txn->xid);
+	ListCell *lc;
 
 	if (committed == NULL)
 		return;
 	plugin_begin(ctx, txn);
 	if (derive_spool_interest_version(committed) != derive_map_interest_version(map))
-		foreach(lc, derive_map_sources(map))
+		foreach (lc, derive_map_sources(map))
 			derive_spool_add_lost(committed, ((MapSource *) lfirst(lc))->source);
 	if (!derive_spool_is_empty(committed))
 	{
 		derive_queue_flush_commits(queue);
 		send_begin(txn);
 		derive_spool_send(committed, queue);
-		foreach(lc, derive_spool_lost(committed))
-			derive_wire_put_lost(&queue->buffer, lfirst_oid(lc),
-								 "a partition or the views changed during a large transaction");
+		foreach (lc, derive_spool_lost(committed))
+			derive_wire_put_lost(
+				&queue->buffer, lfirst_oid(lc),
+				"a partition or the views changed during a large transaction");
 		send_commit(txn, commit_lsn);
 	}
 	derive_spool_close(committed);

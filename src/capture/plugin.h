@@ -15,6 +15,7 @@
 #define DERIVE_PLUGIN_NAME "pg_derive"
 
 /* Makes this process a decoder of our own, whose changes go to queue. */
-extern void derive_plugin_use(DecoderQueue *queue, RelationMap *map, PartitionWatch *watch);
+extern void
+derive_plugin_use(DecoderQueue *queue, RelationMap *map, PartitionWatch *watch);
 
-#endif							/* DERIVE_CAPTURE_PLUGIN_H */
+#endif /* DERIVE_CAPTURE_PLUGIN_H */

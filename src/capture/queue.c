@@ -38,9 +38,8 @@ send_buffer(DecoderQueue *queue, bool flush)
 		return;
 	if (shm_mq_send(queue->handle, queue->buffer.len, queue->buffer.data, false, flush) !=
 		SHM_MQ_SUCCESS)
-		ereport(FATAL,
-				(errcode(ERRCODE_ADMIN_SHUTDOWN),
-				 errmsg("pg_derive decoder stops because its applier has ended")));
+		ereport(FATAL, (errcode(ERRCODE_ADMIN_SHUTDOWN),
+						errmsg("pg_derive decoder stops because its applier has ended")));
 	pg_atomic_fetch_add_u64(&queue->pipeline->queue_bytes, queue->buffer.len);
 	derive_wire_reset(&queue->buffer);
 }

@@ -23,24 +23,24 @@
 typedef struct StreamSegment
 {
 	/* constant */
-	Oid			dboid;
-	int			pipeline;		/* index into DeriveShared->pipelines */
-	XLogRecPtr	start_lsn;
-	uint64		first_request;	/* requests up to this one are of earlier streams */
+	Oid dboid;
+	int pipeline; /* index into DeriveShared->pipelines */
+	XLogRecPtr start_lsn;
+	uint64 first_request; /* requests up to this one are of earlier streams */
 
 	/* one writer, read without a lock */
 	volatile bool applier_gone; /* set when the applier detaches */
 
-	slock_t		mutex;
+	slock_t mutex;
 	/* mutex */
-	uint32		interest_version;
-	dsm_handle	interest_handle;
+	uint32 interest_version;
+	dsm_handle interest_handle;
 
 	/* the decoder's last words, written before it detaches; sqlstate 0: none */
-	int			sqlstate;
-	char		message[STREAM_TEXT_LEN];
-	char		detail[STREAM_TEXT_LEN];
-	char		hint[STREAM_TEXT_LEN];
+	int sqlstate;
+	char message[STREAM_TEXT_LEN];
+	char detail[STREAM_TEXT_LEN];
+	char hint[STREAM_TEXT_LEN];
 } StreamSegment;
 
 #define STREAM_QUEUE(segment) \
@@ -49,17 +49,20 @@ typedef struct StreamSegment
 /* The sending end. */
 typedef struct DecoderQueue
 {
-	WireBuffer	buffer;			/* records not sent yet */
-	int			commits;		/* that wait to be sent */
+	WireBuffer buffer; /* records not sent yet */
+	int commits;	   /* that wait to be sent */
 	shm_mq_handle *handle;
-	Pipeline   *pipeline;
+	Pipeline *pipeline;
 } DecoderQueue;
 
-extern DecoderQueue *derive_queue_attach(shm_mq_handle *handle, Pipeline *pipeline,
-										 MemoryContext context);
-extern void derive_queue_full(DecoderQueue *queue); /* after each record: sends a full buffer */
-extern void derive_queue_flush(DecoderQueue *queue);	/* sends what there is, wakes the applier */
-extern void derive_queue_commit(DecoderQueue *queue);	/* after a COMMIT: sends if many wait */
-extern void derive_queue_flush_commits(DecoderQueue *queue);	/* sends if a COMMIT waits */
+extern DecoderQueue *
+derive_queue_attach(shm_mq_handle *handle, Pipeline *pipeline, MemoryContext context);
+extern void
+derive_queue_full(DecoderQueue *queue); /* after each record: sends a full buffer */
+extern void
+derive_queue_flush(DecoderQueue *queue); /* sends what there is, wakes the applier */
+extern void
+derive_queue_commit(DecoderQueue *queue); /* after a COMMIT: sends if many wait */
+extern void derive_queue_flush_commits(DecoderQueue *queue); /* sends if a COMMIT waits */
 
-#endif							/* DERIVE_CAPTURE_QUEUE_H */
+#endif /* DERIVE_CAPTURE_QUEUE_H */

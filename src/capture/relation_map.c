@@ -40,17 +40,17 @@ struct RelationMap
 {
 	MemoryContext parent;
 	MemoryContext layouts_context;
-	List	   *layouts;		/* of MapLayout */
-	uint32		next_layout;
+	List *layouts; /* of MapLayout */
+	uint32 next_layout;
 
-	MemoryContext context;		/* of what follows; reset with each new interest */
-	uint32		interest_version;
-	HTAB	   *sources;		/* of MapSource */
-	HTAB	   *entries;		/* of MapEntry */
+	MemoryContext context; /* of what follows; reset with each new interest */
+	uint32 interest_version;
+	HTAB *sources; /* of MapSource */
+	HTAB *entries; /* of MapEntry */
 
-	uint64		transaction;
-	int			ninvalidated;	/* MAX_INVALIDATED + 1: too many */
-	Oid			invalidated[MAX_INVALIDATED];
+	uint64 transaction;
+	int ninvalidated; /* MAX_INVALIDATED + 1: too many */
+	Oid invalidated[MAX_INVALIDATED];
 };
 
 /* The map that invalidations are for; a decoder has one. */
@@ -68,7 +68,7 @@ static void
 invalidate_all(RelationMap *map)
 {
 	HASH_SEQ_STATUS scan;
-	MapEntry   *entry;
+	MapEntry *entry;
 
 	hash_seq_init(&scan, map->entries);
 	while ((entry = hash_seq_search(&scan)) != NULL)
@@ -92,7 +92,7 @@ static void
 relation_invalidated(Datum arg, Oid relid)
 {
 	RelationMap *map = current_map;
-	MapEntry   *entry;
+	MapEntry *entry;
 
 	if (map == NULL || map->entries == NULL)
 		return;
@@ -130,7 +130,7 @@ derive_map_create(MemoryContext parent)
 static HTAB *
 make_table(RelationMap *map, const char *name, Size entry_size)
 {
-	HASHCTL		ctl = {0};
+	HASHCTL ctl = {0};
 
 	ctl.keysize = sizeof(Oid);
 	ctl.entrysize = entry_size;
@@ -143,7 +143,7 @@ void
 derive_map_set_interest(RelationMap *map, List *interest, uint32 version)
 {
 	MemoryContext old;
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (map->context)
 		MemoryContextDelete(map->context);
@@ -154,10 +154,10 @@ derive_map_set_interest(RelationMap *map, List *interest, uint32 version)
 	map->interest_version = version;
 	map->sources = make_table(map, "pg_derive sources", sizeof(MapSource));
 	map->entries = make_table(map, "pg_derive relations", sizeof(MapEntry));
-	foreach(lc, interest)
+	foreach (lc, interest)
 	{
 		InterestItem *item = lfirst(lc);
-		MapSource  *source = hash_search(map->sources, &item->source, HASH_ENTER, NULL);
+		MapSource *source = hash_search(map->sources, &item->source, HASH_ENTER, NULL);
 
 		source->columns = bms_copy(item->columns);
 		source->lost_in = 0;
@@ -177,7 +177,7 @@ static void
 forget_entries(RelationMap *map)
 {
 	HASH_SEQ_STATUS scan;
-	MapEntry   *entry;
+	MapEntry *entry;
 
 	hash_seq_init(&scan, map->entries);
 	while ((entry = hash_seq_search(&scan)) != NULL)
@@ -205,9 +205,9 @@ derive_map_transaction(RelationMap *map)
 List *
 derive_map_sources(RelationMap *map)
 {
-	List	   *list = NIL;
+	List *list = NIL;
 	HASH_SEQ_STATUS scan;
-	MapSource  *source;
+	MapSource *source;
 
 	hash_seq_init(&scan, map->sources);
 	while ((source = hash_seq_search(&scan)) != NULL)
@@ -252,7 +252,7 @@ feeds_source(const MapEntry *entry, const MapSource *source)
 bool
 derive_map_had_unfed_rows(RelationMap *map, Oid relid, const MapSource *source)
 {
-	MapEntry   *entry = find_entry(map, relid);
+	MapEntry *entry = find_entry(map, relid);
 
 	if (entry == NULL || entry->changed_in != map->transaction)
 		return false;
@@ -263,8 +263,8 @@ derive_map_had_unfed_rows(RelationMap *map, Oid relid, const MapSource *source)
 static MapEntry *
 enter(RelationMap *map, Oid relid)
 {
-	bool		found;
-	MapEntry   *entry = hash_search(map->entries, &relid, HASH_ENTER, &found);
+	bool found;
+	MapEntry *entry = hash_search(map->entries, &relid, HASH_ENTER, &found);
 
 	if (!found)
 	{
@@ -276,13 +276,14 @@ enter(RelationMap *map, Oid relid)
 
 /* Returns a layout that the applier knows or will know, like the given one. */
 static MapLayout *
-share_layout(RelationMap *map, Oid source, int ncolumns, AttrNumber *attnums, TupleDesc desc)
+share_layout(RelationMap *map, Oid source, int ncolumns, AttrNumber *attnums,
+			 TupleDesc desc)
 {
-	ListCell   *lc;
+	ListCell *lc;
 	MemoryContext old;
-	MapLayout  *shared;
+	MapLayout *shared;
 
-	foreach(lc, map->layouts)
+	foreach (lc, map->layouts)
 	{
 		shared = lfirst(lc);
 		if (shared->layout.source == source && shared->layout.ncolumns == ncolumns &&
@@ -323,9 +324,9 @@ match_attribute(TupleDesc desc, Form_pg_attribute wanted)
 static bool
 match_columns(RelationMap *map, MapFeed *feed, Relation rel, Relation source)
 {
-	TupleDesc	desc = RelationGetDescr(source);
-	int			ncolumns = 0;
-	int			column = -1;
+	TupleDesc desc = RelationGetDescr(source);
+	int ncolumns = 0;
+	int column = -1;
 	AttrNumber *attnums = palloc(sizeof(AttrNumber) *
 								 Max(bms_num_members(feed->source->columns), 1));
 
@@ -337,8 +338,10 @@ match_columns(RelationMap *map, MapFeed *feed, Relation rel, Relation source)
 			TupleDescAttr(desc, column - 1)->attisdropped)
 			return false;
 		attnums[ncolumns] = column;
-		feed->attnums[ncolumns] = rel == source ? column :
-			match_attribute(RelationGetDescr(rel), TupleDescAttr(desc, column - 1));
+		feed->attnums[ncolumns] = rel == source
+									  ? column
+									  : match_attribute(RelationGetDescr(rel),
+														TupleDescAttr(desc, column - 1));
 		if (feed->attnums[ncolumns] == InvalidAttrNumber)
 			return false;
 		ncolumns++;
@@ -353,18 +356,20 @@ static bool
 is_covered(const MapFeed *feed, Bitmapset *identity)
 {
 	for (int i = 0; i < feed->layout->layout.ncolumns; i++)
-		if (!bms_is_member(feed->attnums[i] - FirstLowInvalidHeapAttributeNumber, identity))
+		if (!bms_is_member(feed->attnums[i] - FirstLowInvalidHeapAttributeNumber,
+						   identity))
 			return false;
 	return true;
 }
 
 /* Adds a feed from rel to one source; allocates in CurrentMemoryContext. */
 static void
-add_feed(RelationMap *map, MapEntry *entry, Relation rel, MapSource *source, Bitmapset *identity)
+add_feed(RelationMap *map, MapEntry *entry, Relation rel, MapSource *source,
+		 Bitmapset *identity)
 {
-	MapFeed    *feed = &entry->feeds[entry->nfeeds++];
-	bool		own = RelationGetRelid(rel) == source->source;
-	Relation	source_rel = own ? rel : RelationIdGetRelation(source->source);
+	MapFeed *feed = &entry->feeds[entry->nfeeds++];
+	bool own = RelationGetRelid(rel) == source->source;
+	Relation source_rel = own ? rel : RelationIdGetRelation(source->source);
 
 	memset(feed, 0, sizeof(MapFeed));
 	feed->source = source;
@@ -385,7 +390,7 @@ prepare_deforming(MapEntry *entry, Relation rel)
 	entry->natts = 0;
 	for (int i = 0; i < entry->nfeeds; i++)
 	{
-		MapFeed    *feed = &entry->feeds[i];
+		MapFeed *feed = &entry->feeds[i];
 
 		for (int j = 0; feed->layout && j < feed->layout->layout.ncolumns; j++)
 			entry->natts = Max(entry->natts, feed->attnums[j]);
@@ -401,16 +406,16 @@ prepare_deforming(MapEntry *entry, Relation rel)
 static List *
 find_fed(RelationMap *map, Relation rel)
 {
-	List	   *fed = NIL;
-	List	   *relids = list_make1_oid(RelationGetRelid(rel));
-	ListCell   *lc;
+	List *fed = NIL;
+	List *relids = list_make1_oid(RelationGetRelid(rel));
+	ListCell *lc;
 
 	if (rel->rd_rel->relispartition)
 		relids = list_concat(relids, get_partition_ancestors(RelationGetRelid(rel)));
-	foreach(lc, relids)
+	foreach (lc, relids)
 	{
-		Oid			relid = lfirst_oid(lc);
-		MapSource  *source = derive_map_find_source(map, relid);
+		Oid relid = lfirst_oid(lc);
+		MapSource *source = derive_map_find_source(map, relid);
 
 		if (source)
 			fed = lappend(fed, source);
@@ -424,13 +429,13 @@ find_fed(RelationMap *map, Relation rel)
 static void
 fill(RelationMap *map, MapEntry *entry, Relation rel)
 {
-	List	   *fed = find_fed(map, rel);
-	Bitmapset  *identity = RelationGetIdentityKeyBitmap(rel);
+	List *fed = find_fed(map, rel);
+	Bitmapset *identity = RelationGetIdentityKeyBitmap(rel);
 	MemoryContext old;
-	ListCell   *lc;
+	ListCell *lc;
 
 	/* rows that were changed a moment ago went nowhere else than to the old feeds */
-	foreach(lc, fed)
+	foreach (lc, fed)
 		if (entry->changed_in == map->transaction && !feeds_source(entry, lfirst(lc)))
 			entry->unfed_in = map->transaction;
 	if (entry->context)
@@ -446,7 +451,7 @@ fill(RelationMap *map, MapEntry *entry, Relation rel)
 										   ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(entry->context);
 	entry->feeds = palloc(sizeof(MapFeed) * list_length(fed));
-	foreach(lc, fed)
+	foreach (lc, fed)
 		add_feed(map, entry, rel, lfirst(lc), identity);
 	prepare_deforming(entry, rel);
 	MemoryContextSwitchTo(old);
@@ -455,7 +460,7 @@ fill(RelationMap *map, MapEntry *entry, Relation rel)
 MapEntry *
 derive_map_lookup(RelationMap *map, Relation rel)
 {
-	MapEntry   *entry = enter(map, RelationGetRelid(rel));
+	MapEntry *entry = enter(map, RelationGetRelid(rel));
 
 	if (entry->valid)
 		return entry;

@@ -15,44 +15,44 @@
 /* A source of interest. */
 typedef struct MapSource
 {
-	Oid			source;			/* hash key */
-	Bitmapset  *columns;
-	uint64		lost_in;		/* number of the transaction in which a LOST was sent */
+	Oid source; /* hash key */
+	Bitmapset *columns;
+	uint64 lost_in; /* number of the transaction in which a LOST was sent */
 } MapSource;
 
 /* A layout that the applier has got or will get before its first row. */
 typedef struct MapLayout
 {
-	RowLayout	layout;
-	bool		sent;
+	RowLayout layout;
+	bool sent;
 } MapLayout;
 
 /* One source that a relation's rows feed: the relation itself or an ancestor. */
 typedef struct MapFeed
 {
-	MapSource  *source;
-	MapLayout  *layout;			/* NULL: rows cannot be formed, see broken */
-	const char *broken;			/* why every change is LOST, or NULL */
-	AttrNumber *attnums;		/* [ncolumns], of the relation */
-	bool		covered;		/* all of these are columns of the replica identity */
+	MapSource *source;
+	MapLayout *layout;	 /* NULL: rows cannot be formed, see broken */
+	const char *broken;	 /* why every change is LOST, or NULL */
+	AttrNumber *attnums; /* [ncolumns], of the relation */
+	bool covered;		 /* all of these are columns of the replica identity */
 } MapFeed;
 
 typedef struct MapEntry
 {
-	Oid			relid;			/* hash key */
-	bool		valid;
-	bool		is_ancestor;	/* what feeds what depends on this relation */
-	Oid			rewrites;		/* a table rewrite's new heap: the table; its rows are no changes */
-	bool		identity_full;
-	uint64		changed_in;		/* number of the last transaction that changed its rows */
-	uint64		unfed_in;		/* the last one that did so before it fed all that it feeds now */
-	MemoryContext context;		/* of the rest; NULL if nfeeds is 0 */
-	TupleDesc	desc;
-	int			natts;			/* up to the last attribute of interest */
-	TupleTableSlot *old_slot;	/* for deforming */
+	Oid relid; /* hash key */
+	bool valid;
+	bool is_ancestor; /* what feeds what depends on this relation */
+	Oid rewrites;	  /* a table rewrite's new heap: the table; its rows are no changes */
+	bool identity_full;
+	uint64 changed_in; /* number of the last transaction that changed its rows */
+	uint64 unfed_in;   /* the last one that did so before it fed all that it feeds now */
+	MemoryContext context; /* of the rest; NULL if nfeeds is 0 */
+	TupleDesc desc;
+	int natts;				  /* up to the last attribute of interest */
+	TupleTableSlot *old_slot; /* for deforming */
 	TupleTableSlot *new_slot;
-	int			nfeeds;
-	MapFeed    *feeds;
+	int nfeeds;
+	MapFeed *feeds;
 } MapEntry;
 
 typedef struct RelationMap RelationMap;
@@ -71,10 +71,11 @@ extern MapEntry *derive_map_lookup(RelationMap *map, Relation rel);
 /* For partition_watch.c: no catalog access. */
 
 /* Returns true if this transaction changed rows of relid that were not fed to source. */
-extern bool derive_map_had_unfed_rows(RelationMap *map, Oid relid, const MapSource *source);
+extern bool
+derive_map_had_unfed_rows(RelationMap *map, Oid relid, const MapSource *source);
 extern List *derive_map_sources(RelationMap *map);
 extern MapSource *derive_map_find_source(RelationMap *map, Oid relid);
 extern bool derive_map_any_invalidated(RelationMap *map);
 extern bool derive_map_was_invalidated(RelationMap *map, Oid relid);
 
-#endif							/* DERIVE_CAPTURE_RELATION_MAP_H */
+#endif /* DERIVE_CAPTURE_RELATION_MAP_H */

@@ -39,15 +39,19 @@ static void
 check_requirements(void)
 {
 	if (wal_level < WAL_LEVEL_LOGICAL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("pg_derive needs wal_level = logical"),
-				 errhint("Set wal_level = logical in postgresql.conf and restart the server.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("pg_derive needs wal_level = logical"),
+			 errhint(
+				 "Set wal_level = logical in postgresql.conf and restart the server.")));
 	if (max_replication_slots == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("pg_derive needs a replication slot, but max_replication_slots is 0"),
-				 errhint("Raise max_replication_slots in postgresql.conf and restart the server.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("pg_derive needs a replication slot, but max_replication_slots is 0"),
+			 errhint(
+				 "Raise max_replication_slots in postgresql.conf and restart the server.")));
 }
 
 /* Throws if the acquired slot belongs to somebody else. */
@@ -57,10 +61,9 @@ check_ours(const char *name)
 	if (MyReplicationSlot->data.database == MyDatabaseId &&
 		strcmp(NameStr(MyReplicationSlot->data.plugin), DERIVE_PLUGIN_NAME) == 0)
 		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_DUPLICATE_OBJECT),
-			 errmsg("replication slot \"%s\" exists but is not pg_derive's", name),
-			 errhint("Drop it with pg_drop_replication_slot('%s').", name)));
+	ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+					errmsg("replication slot \"%s\" exists but is not pg_derive's", name),
+					errhint("Drop it with pg_drop_replication_slot('%s').", name)));
 }
 
 /*
@@ -96,7 +99,8 @@ first_running(const xl_running_xacts *running)
 
 /* Waits until no transaction of a running-transactions record runs, saying for which. */
 static void
-wait_for_transactions(Pipeline *pipeline, const xl_running_xacts *running, void (*nap) (void))
+wait_for_transactions(Pipeline *pipeline, const xl_running_xacts *running,
+					  void (*nap)(void))
 {
 	TransactionId told = InvalidTransactionId;
 	TransactionId xid;
@@ -105,13 +109,15 @@ wait_for_transactions(Pipeline *pipeline, const xl_running_xacts *running, void 
 	{
 		if (xid != told)
 		{
-			char	   *reason = psprintf("waiting for transaction %u to end, to create the "
-										  "replication slot", xid);
+			char *reason = psprintf("waiting for transaction %u to end, to create the "
+									"replication slot",
+									xid);
 
 			derive_pipeline_set_state(pipeline, PIPELINE_STARTING, reason);
-			ereport(LOG,
-					(errmsg("pg_derive is %s", reason),
-					 errhint("See backend_xid in pg_stat_activity, and pg_prepared_xacts.")));
+			ereport(
+				LOG,
+				(errmsg("pg_derive is %s", reason),
+				 errhint("See backend_xid in pg_stat_activity, and pg_prepared_xacts.")));
 			pfree(reason);
 			told = xid;
 		}
@@ -123,7 +129,7 @@ wait_for_transactions(Pipeline *pipeline, const xl_running_xacts *running, void 
 
 /* Waits for the transactions of the record just read, if it lists some. */
 static void
-wait_before_processing(Pipeline *pipeline, XLogReaderState *reader, void (*nap) (void))
+wait_before_processing(Pipeline *pipeline, XLogReaderState *reader, void (*nap)(void))
 {
 	if (XLogRecGetRmid(reader) == RM_STANDBY_ID &&
 		(XLogRecGetInfo(reader) & ~XLR_INFO_MASK) == XLOG_RUNNING_XACTS)
@@ -132,14 +138,14 @@ wait_before_processing(Pipeline *pipeline, XLogReaderState *reader, void (*nap) 
 
 /* Reads WAL until decoding can start, and makes the slot start there. */
 static void
-find_start(Pipeline *pipeline, LogicalDecodingContext *ctx, void (*nap) (void))
+find_start(Pipeline *pipeline, LogicalDecodingContext *ctx, void (*nap)(void))
 {
 	ResourceOwner owner = CurrentResourceOwner;
 
 	XLogBeginRead(ctx->reader, MyReplicationSlot->data.restart_lsn);
 	while (!DecodingContextReady(ctx))
 	{
-		char	   *error = NULL;
+		char *error = NULL;
 		XLogRecord *record = XLogReadRecord(ctx->reader, &error);
 
 		if (record == NULL)
@@ -163,13 +169,14 @@ no_write(LogicalDecodingContext *ctx, XLogRecPtr lsn, TransactionId xid, bool la
 
 /* Creates the slot and leaves it acquired. */
 static void
-create(Pipeline *pipeline, const char *name, XLogReaderRoutine *routine, void (*nap) (void))
+create(Pipeline *pipeline, const char *name, XLogReaderRoutine *routine,
+	   void (*nap)(void))
 {
 	LogicalDecodingContext *ctx;
 
 	derive_compat_slot_create(name, RS_EPHEMERAL);
-	ctx = CreateInitDecodingContext(DERIVE_PLUGIN_NAME, NIL, false, InvalidXLogRecPtr, routine,
-									no_write, no_write, NULL);
+	ctx = CreateInitDecodingContext(DERIVE_PLUGIN_NAME, NIL, false, InvalidXLogRecPtr,
+									routine, no_write, no_write, NULL);
 	find_start(pipeline, ctx, nap);
 	FreeDecodingContext(ctx);
 	ReplicationSlotPersist();
@@ -178,10 +185,10 @@ create(Pipeline *pipeline, const char *name, XLogReaderRoutine *routine, void (*
 }
 
 bool
-derive_slot_acquire(Pipeline *pipeline, XLogReaderRoutine *routine, void (*nap) (void))
+derive_slot_acquire(Pipeline *pipeline, XLogReaderRoutine *routine, void (*nap)(void))
 {
-	char	   *name = derive_stream_slot_name(MyDatabaseId);
-	bool		created;
+	char *name = derive_stream_slot_name(MyDatabaseId);
+	bool created;
 
 	check_requirements();
 	created = !acquire_existing(name);

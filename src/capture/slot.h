@@ -17,7 +17,7 @@
  * if it was created.  routine reads WAL while a start is looked for; nap waits for a
  * moment and serves interrupts.
  */
-extern bool derive_slot_acquire(Pipeline *pipeline, XLogReaderRoutine *routine,
-								void (*nap) (void));
+extern bool
+derive_slot_acquire(Pipeline *pipeline, XLogReaderRoutine *routine, void (*nap)(void));
 
-#endif							/* DERIVE_CAPTURE_SLOT_H */
+#endif /* DERIVE_CAPTURE_SLOT_H */

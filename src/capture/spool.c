@@ -36,24 +36,25 @@
 /* Where the records of a subtransaction start. */
 typedef struct SpoolMark
 {
-	TransactionId xid;			/* hash key */
-	int			fileno;
-	off_t		offset;
-	int64		nchunks;		/* before this position */
+	TransactionId xid; /* hash key */
+	int fileno;
+	off_t offset;
+	int64 nchunks; /* before this position */
 } SpoolMark;
 
 struct Spool
 {
-	dlist_node	node;
+	dlist_node node;
 	MemoryContext context;
 	TransactionId xid;
-	uint32		interest_version;	/* when it was opened */
-	WireBuffer	buffer;			/* records not in the file yet */
-	BufFile    *file;			/* NULL until there is a full chunk */
-	int64		nchunks;
-	List	   *lost;			/* oids of sources */
-	HTAB	   *marks;			/* of SpoolMark; NULL without subtransactions */
-	TransactionId last_xid;		/* that put a record; it has a mark if it is a subtransaction */
+	uint32 interest_version; /* when it was opened */
+	WireBuffer buffer;		 /* records not in the file yet */
+	BufFile *file;			 /* NULL until there is a full chunk */
+	int64 nchunks;
+	List *lost;	 /* oids of sources */
+	HTAB *marks; /* of SpoolMark; NULL without subtransactions */
+	TransactionId
+		last_xid; /* that put a record; it has a mark if it is a subtransaction */
 };
 
 static dlist_head spools = DLIST_STATIC_INIT(spools);
@@ -61,11 +62,11 @@ static dlist_head spools = DLIST_STATIC_INIT(spools);
 Spool *
 derive_spool_find(TransactionId xid)
 {
-	dlist_iter	iter;
+	dlist_iter iter;
 
-	dlist_foreach(iter, &spools)
+	dlist_foreach (iter, &spools)
 	{
-		Spool	   *spool = dlist_container(Spool, node, iter.cur);
+		Spool *spool = dlist_container(Spool, node, iter.cur);
 
 		if (spool->xid == xid)
 			return spool;
@@ -79,7 +80,7 @@ derive_spool_open(TransactionId xid, uint32 interest_version)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "pg_derive spool",
 												  ALLOCSET_DEFAULT_SIZES);
-	Spool	   *spool = MemoryContextAllocZero(context, sizeof(Spool));
+	Spool *spool = MemoryContextAllocZero(context, sizeof(Spool));
 
 	spool->context = context;
 	spool->xid = xid;
@@ -115,7 +116,7 @@ make_file(Spool *spool)
 static void
 write_chunk(Spool *spool)
 {
-	Size		len = spool->buffer.len;
+	Size len = spool->buffer.len;
 
 	if (len == 0)
 		return;
@@ -131,12 +132,12 @@ write_chunk(Spool *spool)
 static void
 add_mark(Spool *spool, TransactionId xid)
 {
-	SpoolMark  *mark;
-	bool		found;
+	SpoolMark *mark;
+	bool found;
 
 	if (spool->marks == NULL)
 	{
-		HASHCTL		info = {0};
+		HASHCTL info = {0};
 
 		info.keysize = sizeof(TransactionId);
 		info.entrysize = sizeof(SpoolMark);
@@ -178,14 +179,16 @@ derive_spool_full(Spool *spool)
 void
 derive_spool_abort(Spool *spool, TransactionId xid)
 {
-	SpoolMark  *mark = spool->marks ? hash_search(spool->marks, &xid, HASH_FIND, NULL) : NULL;
+	SpoolMark *mark = spool->marks ? hash_search(spool->marks, &xid, HASH_FIND, NULL)
+								   : NULL;
 
 	if (mark == NULL)
-		return;					/* it has put nothing */
+		return; /* it has put nothing */
 	if (mark->nchunks <= spool->nchunks)
 	{
 		derive_wire_reset(&spool->buffer);
-		if (spool->file && BufFileSeek(spool->file, mark->fileno, mark->offset, SEEK_SET) != 0)
+		if (spool->file &&
+			BufFileSeek(spool->file, mark->fileno, mark->offset, SEEK_SET) != 0)
 			elog(ERROR, "could not reposition the spool of a transaction");
 		spool->nchunks = mark->nchunks;
 	}
@@ -225,9 +228,8 @@ static void
 read_exactly(Spool *spool, void *data, Size len)
 {
 	if (BufFileRead(spool->file, data, len) != len)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not read the spool of a transaction")));
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not read the spool of a transaction")));
 }
 
 void
@@ -240,7 +242,7 @@ derive_spool_send(Spool *spool, DecoderQueue *queue)
 		elog(ERROR, "could not rewind the spool of a transaction");
 	for (int64 i = 0; i < spool->nchunks; i++)
 	{
-		Size		len;
+		Size len;
 
 		read_exactly(spool, &len, sizeof(len));
 		read_exactly(spool, derive_wire_reserve(&queue->buffer, len), len);

@@ -13,7 +13,8 @@
 
 typedef struct Spool Spool;
 
-extern Spool *derive_spool_find(TransactionId xid); /* of a top-level transaction, or NULL */
+extern Spool *
+derive_spool_find(TransactionId xid); /* of a top-level transaction, or NULL */
 extern Spool *derive_spool_open(TransactionId xid, uint32 interest_version);
 extern void derive_spool_close(Spool *spool);
 
@@ -34,4 +35,4 @@ extern uint32 derive_spool_interest_version(Spool *spool);
 /* Sends all records, between the transaction's BEGIN and COMMIT. */
 extern void derive_spool_send(Spool *spool, DecoderQueue *queue);
 
-#endif							/* DERIVE_CAPTURE_SPOOL_H */
+#endif /* DERIVE_CAPTURE_SPOOL_H */

@@ -37,26 +37,26 @@
 /* An interest that the decoder may still have to read. */
 typedef struct PublishedInterest
 {
-	uint32		version;
+	uint32 version;
 	dsm_segment *dsm;
 } PublishedInterest;
 
 struct ChangeStream
 {
 	MemoryContext context;
-	Pipeline   *pipeline;
+	Pipeline *pipeline;
 	dsm_segment *dsm;
 	StreamSegment *segment;
 	shm_mq_handle *queue;
 	BackgroundWorkerHandle *worker;
-	List	   *interests;		/* of PublishedInterest, oldest first */
+	List *interests; /* of PublishedInterest, oldest first */
 
-	const char *message;		/* the message being read */
-	Size		message_len;
-	Size		position;		/* of the next record in it */
+	const char *message; /* the message being read */
+	Size message_len;
+	Size position; /* of the next record in it */
 
-	const RowLayout **layouts;	/* [nlayouts], by id */
-	uint32		nlayouts;
+	const RowLayout **layouts; /* [nlayouts], by id */
+	uint32 nlayouts;
 };
 
 /* ---------- start and stop ---------- */
@@ -77,9 +77,9 @@ applier_detaches(dsm_segment *dsm, Datum arg)
 static void
 make_segment(ChangeStream *stream, XLogRecPtr start_lsn)
 {
-	Pipeline   *pipeline = stream->pipeline;
+	Pipeline *pipeline = stream->pipeline;
 	StreamSegment *segment;
-	shm_mq	   *mq;
+	shm_mq *mq;
 
 	stream->dsm = dsm_create(MAXALIGN(sizeof(StreamSegment)) + RING_SIZE, 0);
 	dsm_pin_mapping(stream->dsm);
@@ -116,19 +116,21 @@ start_worker(ChangeStream *stream)
 	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(stream->dsm));
 	worker.bgw_notify_pid = MyProcPid;
 	if (!RegisterDynamicBackgroundWorker(&worker, &stream->worker))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-				 errmsg("no background worker is free for the decoder of pg_derive"),
-				 errhint("Raise max_worker_processes in postgresql.conf and restart the server.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+			 errmsg("no background worker is free for the decoder of pg_derive"),
+			 errhint(
+				 "Raise max_worker_processes in postgresql.conf and restart the server.")));
 }
 
 /* Gives back what a stream holds, the worker excepted. */
 static void
 free_stream(ChangeStream *stream)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, stream->interests)
+	foreach (lc, stream->interests)
 		dsm_detach(((PublishedInterest *) lfirst(lc))->dsm);
 	if (stream->dsm)
 		dsm_detach(stream->dsm);
@@ -139,8 +141,8 @@ ChangeStream *
 derive_stream_start(Pipeline *pipeline, XLogRecPtr start_lsn, List *interest,
 					uint32 interest_version)
 {
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "pg_derive change stream",
-												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(
+		TopMemoryContext, "pg_derive change stream", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	ChangeStream *stream = palloc0(sizeof(ChangeStream));
 
@@ -206,10 +208,10 @@ derive_stream_set_interest(ChangeStream *stream, List *interest, uint32 version)
 static void
 release_interests(ChangeStream *stream, uint32 version)
 {
-	ListCell   *lc;
-	int			nreleasable = 0;
+	ListCell *lc;
+	int nreleasable = 0;
 
-	foreach(lc, stream->interests)
+	foreach (lc, stream->interests)
 		if (((PublishedInterest *) lfirst(lc))->version == version)
 			nreleasable = foreach_current_index(lc) + 1;
 	while (nreleasable-- > 0)
@@ -232,24 +234,21 @@ report_end(ChangeStream *stream)
 
 	if (segment->sqlstate == 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_CONNECTION_FAILURE),
-				 errmsg("the decoder has ended"),
+				(errcode(ERRCODE_CONNECTION_FAILURE), errmsg("the decoder has ended"),
 				 errhint("See the server's log for the reason.")));
 	pg_read_barrier();
-	ereport(ERROR,
-			(errcode(segment->sqlstate),
-			 errmsg("%s", segment->message),
-			 segment->detail[0] ? errdetail("%s", segment->detail) : 0,
-			 segment->hint[0] ? errhint("%s", segment->hint) : 0,
-			 errcontext("decoder of pg_derive")));
+	ereport(ERROR, (errcode(segment->sqlstate), errmsg("%s", segment->message),
+					segment->detail[0] ? errdetail("%s", segment->detail) : 0,
+					segment->hint[0] ? errhint("%s", segment->hint) : 0,
+					errcontext("decoder of pg_derive")));
 }
 
 /* Makes the next message current; returns false if there is none (only when !wait). */
 static bool
 fetch_message(ChangeStream *stream, bool wait)
 {
-	void	   *data;
-	Size		len;
+	void *data;
+	Size len;
 	shm_mq_result result = shm_mq_receive(stream->queue, &len, &data, !wait);
 
 	stream->message = NULL;
@@ -268,15 +267,15 @@ static void
 add_layout(ChangeStream *stream, const char *raw)
 {
 	MemoryContext old = MemoryContextSwitchTo(stream->context);
-	RowLayout  *layout = derive_wire_get_layout(raw);
+	RowLayout *layout = derive_wire_get_layout(raw);
 
 	if (layout->id >= stream->nlayouts)
 	{
-		uint32		n = Max(layout->id + 1, stream->nlayouts * 2);
+		uint32 n = Max(layout->id + 1, stream->nlayouts * 2);
 
-		stream->layouts = stream->layouts ?
-			repalloc(stream->layouts, sizeof(RowLayout *) * n) :
-			palloc(sizeof(RowLayout *) * n);
+		stream->layouts = stream->layouts
+							  ? repalloc(stream->layouts, sizeof(RowLayout *) * n)
+							  : palloc(sizeof(RowLayout *) * n);
 		memset(stream->layouts + stream->nlayouts, 0,
 			   sizeof(RowLayout *) * (n - stream->nlayouts));
 		stream->nlayouts = n;
@@ -286,14 +285,15 @@ add_layout(ChangeStream *stream, const char *raw)
 }
 
 void
-derive_stream_decode(ChangeStream *stream, const char *raw, Size raw_len, StreamRecord *record)
+derive_stream_decode(ChangeStream *stream, const char *raw, Size raw_len,
+					 StreamRecord *record)
 {
-	uint32		layout_id;
+	uint32 layout_id;
 
 	derive_wire_get(raw, record, &layout_id);
 	if (record->raw_len != raw_len)
-		elog(ERROR, "record of the change stream has %zu bytes instead of %zu",
-			 raw_len, record->raw_len);
+		elog(ERROR, "record of the change stream has %zu bytes instead of %zu", raw_len,
+			 record->raw_len);
 	if (record->kind != STREAM_CHANGE)
 		return;
 	if (layout_id >= stream->nlayouts || stream->layouts[layout_id] == NULL)
@@ -339,8 +339,8 @@ derive_stream_next(ChangeStream *stream, StreamRecord *record, bool wait)
 uint64
 derive_stream_request(ChangeStream *stream, XLogRecPtr target)
 {
-	Pipeline   *pipeline = stream->pipeline;
-	uint64		request;
+	Pipeline *pipeline = stream->pipeline;
+	uint64 request;
 
 	pg_atomic_write_u64(&pipeline->target_lsn, derive_lsn_reachable(target));
 	request = pg_atomic_add_fetch_u64(&pipeline->target_request, 1);

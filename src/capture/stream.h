@@ -50,7 +50,8 @@ extern void derive_stream_decode(ChangeStream *stream, const char *raw, Size raw
 extern uint64 derive_stream_request(ChangeStream *stream, XLogRecPtr target);
 
 /* Replaces the set of relations and columns; in force when a PROGRESS record says so. */
-extern void derive_stream_set_interest(ChangeStream *stream, List *interest, uint32 version);
+extern void
+derive_stream_set_interest(ChangeStream *stream, List *interest, uint32 version);
 
 /* Lets the decoder confirm the slot up to lsn. */
 extern void derive_stream_confirm(ChangeStream *stream, XLogRecPtr lsn);
@@ -58,4 +59,4 @@ extern void derive_stream_confirm(ChangeStream *stream, XLogRecPtr lsn);
 /* Name of the slot of a database: "pg_derive_<oid>"; palloc'd. */
 extern char *derive_stream_slot_name(Oid dboid);
 
-#endif							/* DERIVE_CAPTURE_STREAM_H */
+#endif /* DERIVE_CAPTURE_STREAM_H */

@@ -33,10 +33,12 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#define VIEW_COLUMNS \
-	"SELECT v.view::oid, v.id, v.definition::oid, v.state_table::oid, v.key, v.paused, v.refreshes," \
-	" p.state, p.reason, p.frontier::text, p.refreshes, v.xmin" \
-	" FROM derive_state.view v LEFT JOIN derive_state.progress p ON p.id OPERATOR(pg_catalog.=) v.id"
+/* What view_from_tuple reads. */
+static const char view_columns[] =
+	"SELECT v.view::oid, v.id, v.definition::oid, v.state_table::oid, v.key, v.paused,"
+	" v.refreshes, p.state, p.reason, p.frontier::text, p.refreshes, v.xmin"
+	" FROM derive_state.view v"
+	" LEFT JOIN derive_state.progress p ON p.id OPERATOR(pg_catalog.=) v.id";
 
 /* Says whether the extension is installed in this database. */
 bool
@@ -52,11 +54,11 @@ derive_catalog_extension_exists(void)
 bool
 derive_catalog_has_view(Oid relid)
 {
-	Oid			catalog = get_relname_relid("view", get_namespace_oid(DERIVE_STATE_SCHEMA, true));
-	Relation	rel;
+	Oid catalog = get_relname_relid("view", get_namespace_oid(DERIVE_STATE_SCHEMA, true));
+	Relation rel;
 	SysScanDesc scan;
 	ScanKeyData key;
-	bool		found;
+	bool found;
 
 	if (!OidIsValid(catalog) || !derive_catalog_extension_exists())
 		return false;
@@ -74,7 +76,7 @@ static void
 execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
 		bool read_only, int expected)
 {
-	int			rc = SPI_execute_with_args(sql, nargs, types, values, nulls, read_only, 0);
+	int rc = SPI_execute_with_args(sql, nargs, types, values, nulls, read_only, 0);
 
 	if (rc != expected)
 		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(rc), sql);
@@ -84,8 +86,8 @@ execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls
 static Oid
 get_oid(HeapTuple tuple, TupleDesc desc, int column)
 {
-	bool		isnull;
-	Datum		d = SPI_getbinval(tuple, desc, column, &isnull);
+	bool isnull;
+	Datum d = SPI_getbinval(tuple, desc, column, &isnull);
 
 	return isnull ? InvalidOid : DatumGetObjectId(d);
 }
@@ -94,8 +96,8 @@ get_oid(HeapTuple tuple, TupleDesc desc, int column)
 static int64
 get_int64(HeapTuple tuple, TupleDesc desc, int column)
 {
-	bool		isnull;
-	Datum		d = SPI_getbinval(tuple, desc, column, &isnull);
+	bool isnull;
+	Datum d = SPI_getbinval(tuple, desc, column, &isnull);
 
 	return isnull ? 0 : DatumGetInt64(d);
 }
@@ -104,10 +106,10 @@ get_int64(HeapTuple tuple, TupleDesc desc, int column)
 static List *
 get_int2_list(HeapTuple tuple, TupleDesc desc, int column)
 {
-	bool		isnull;
-	Datum		d = SPI_getbinval(tuple, desc, column, &isnull);
-	ArrayType  *array;
-	List	   *result = NIL;
+	bool isnull;
+	Datum d = SPI_getbinval(tuple, desc, column, &isnull);
+	ArrayType *array;
+	List *result = NIL;
 
 	if (isnull)
 		return NIL;
@@ -117,12 +119,12 @@ get_int2_list(HeapTuple tuple, TupleDesc desc, int column)
 	return result;
 }
 
-/* Makes a struct out of a row of VIEW_COLUMNS. */
+/* Makes a struct out of a row of view_columns. */
 static CatalogView *
 view_from_tuple(HeapTuple tuple, TupleDesc desc)
 {
 	CatalogView *v = palloc0(sizeof(CatalogView));
-	bool		isnull;
+	bool isnull;
 
 	v->view = get_oid(tuple, desc, 1);
 	v->id = get_int64(tuple, desc, 2);
@@ -143,11 +145,13 @@ view_from_tuple(HeapTuple tuple, TupleDesc desc)
 List *
 derive_catalog_read_views(void)
 {
-	List	   *result = NIL;
+	List *result = NIL;
 
-	execute(VIEW_COLUMNS " ORDER BY v.id", 0, NULL, NULL, NULL, true, SPI_OK_SELECT);
+	execute(psprintf("%s ORDER BY v.id", view_columns), 0, NULL, NULL, NULL, true,
+			SPI_OK_SELECT);
 	for (uint64 i = 0; i < SPI_processed; i++)
-		result = lappend(result, view_from_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc));
+		result = lappend(result,
+						 view_from_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc));
 	return result;
 }
 
@@ -155,12 +159,13 @@ derive_catalog_read_views(void)
 bool
 derive_catalog_read_frontier(CatalogFrontier *frontier)
 {
-	HeapTuple	tuple;
-	TupleDesc	desc;
-	bool		isnull;
+	HeapTuple tuple;
+	TupleDesc desc;
+	bool isnull;
 
 	execute("SELECT frontier::text, applied_lsn, restart_lsn, system_identifier"
-			" FROM derive_state.frontier", 0, NULL, NULL, NULL, true, SPI_OK_SELECT);
+			" FROM derive_state.frontier",
+			0, NULL, NULL, NULL, true, SPI_OK_SELECT);
 	if (SPI_processed == 0)
 		return false;
 	tuple = SPI_tuptable->vals[0];
@@ -177,8 +182,8 @@ void
 derive_catalog_write_frontier(const CatalogFrontier *frontier)
 {
 	static SPIPlanPtr update = NULL;
-	Oid			types[4] = {TEXTOID, LSNOID, LSNOID, INT8OID};
-	Datum		values[4];
+	Oid types[4] = {TEXTOID, LSNOID, LSNOID, INT8OID};
+	Datum values[4];
 
 	values[0] = CStringGetTextDatum(frontier->frontier);
 	values[1] = LSNGetDatum(frontier->applied_lsn);
@@ -187,17 +192,19 @@ derive_catalog_write_frontier(const CatalogFrontier *frontier)
 
 	if (update == NULL)
 	{
-		update = SPI_prepare("UPDATE derive_state.frontier SET frontier = $1::pg_catalog.pg_snapshot,"
-							 " applied_lsn = $2, restart_lsn = $3, system_identifier = $4",
-							 4, types);
+		update = SPI_prepare(
+			"UPDATE derive_state.frontier SET frontier = $1::pg_catalog.pg_snapshot,"
+			" applied_lsn = $2, restart_lsn = $3, system_identifier = $4",
+			4, types);
 		if (update == NULL || SPI_keepplan(update) != 0)
 			elog(ERROR, "could not prepare the update of the frontier");
 	}
 	if (SPI_execute_plan(update, values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not update the frontier");
 	if (SPI_processed == 0)
-		execute("INSERT INTO derive_state.frontier VALUES ($1::pg_catalog.pg_snapshot, $2, $3, $4)",
-				4, types, values, NULL, false, SPI_OK_INSERT);
+		execute(
+			"INSERT INTO derive_state.frontier VALUES ($1::pg_catalog.pg_snapshot, $2, $3, $4)",
+			4, types, values, NULL, false, SPI_OK_INSERT);
 }
 
 /* Writes a view's progress, in the tick's transaction; frontier may be NULL. */
@@ -206,9 +213,9 @@ derive_catalog_write_progress(int64 id, const char *state, const char *reason,
 							  const char *frontier, XLogRecPtr frontier_lsn,
 							  int64 refreshes_done)
 {
-	Oid			types[6] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, LSNOID, INT8OID};
-	Datum		values[6];
-	char		nulls[7] = "      ";
+	Oid types[6] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, LSNOID, INT8OID};
+	Datum values[6];
+	char nulls[7] = "      ";
 
 	values[0] = Int64GetDatum(id);
 	values[1] = CStringGetTextDatum(state);
@@ -219,12 +226,13 @@ derive_catalog_write_progress(int64 id, const char *state, const char *reason,
 	if (frontier == NULL)
 		nulls[3] = nulls[4] = 'n';
 
-	execute("INSERT INTO derive_state.progress"
-			" VALUES ($1, $2, $3, $4::pg_catalog.pg_snapshot, $5, $6)"
-			" ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, reason = EXCLUDED.reason,"
-			" frontier = EXCLUDED.frontier, frontier_lsn = EXCLUDED.frontier_lsn,"
-			" refreshes = EXCLUDED.refreshes",
-			6, types, values, nulls, false, SPI_OK_INSERT);
+	execute(
+		"INSERT INTO derive_state.progress"
+		" VALUES ($1, $2, $3, $4::pg_catalog.pg_snapshot, $5, $6)"
+		" ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, reason = EXCLUDED.reason,"
+		" frontier = EXCLUDED.frontier, frontier_lsn = EXCLUDED.frontier_lsn,"
+		" refreshes = EXCLUDED.refreshes",
+		6, types, values, nulls, false, SPI_OK_INSERT);
 }
 
 /* Deletes the progress of views that are gone. */
@@ -244,8 +252,8 @@ static void
 execute_trusted(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
 				int expected)
 {
-	Oid			user;
-	int			context;
+	Oid user;
+	int context;
 
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
@@ -257,14 +265,14 @@ execute_trusted(const char *sql, int nargs, Oid *types, Datum *values, const cha
 CatalogView *
 derive_catalog_find_view(Oid view)
 {
-	Oid			types[1] = {OIDOID};
-	Datum		values[1] = {ObjectIdGetDatum(view)};
+	Oid types[1] = {OIDOID};
+	Datum values[1] = {ObjectIdGetDatum(view)};
 	MemoryContext caller = CurrentMemoryContext;
 	CatalogView *result = NULL;
 
 	SPI_connect();
-	execute_trusted(VIEW_COLUMNS " WHERE v.view OPERATOR(pg_catalog.=) $1", 1, types, values, NULL,
-					SPI_OK_SELECT);
+	execute_trusted(psprintf("%s WHERE v.view OPERATOR(pg_catalog.=) $1", view_columns),
+					1, types, values, NULL, SPI_OK_SELECT);
 	if (SPI_processed > 0)
 	{
 		MemoryContext spi = MemoryContextSwitchTo(caller);
@@ -286,11 +294,11 @@ derive_catalog_find_view(Oid view)
 int64
 derive_catalog_next_id(void)
 {
-	int64		id;
+	int64 id;
 
 	SPI_connect();
-	execute_trusted("SELECT pg_catalog.nextval('derive_state.view_id')", 0, NULL, NULL, NULL,
-					SPI_OK_SELECT);
+	execute_trusted("SELECT pg_catalog.nextval('derive_state.view_id')", 0, NULL, NULL,
+					NULL, SPI_OK_SELECT);
 	id = get_int64(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	SPI_finish();
 	return id;
@@ -300,11 +308,11 @@ derive_catalog_next_id(void)
 void
 derive_catalog_insert_view(const CatalogNewView *row)
 {
-	Oid			types[7] = {OIDOID, INT8OID, OIDOID, OIDOID, INT2ARRAYOID, TEXTOID, BOOLOID};
-	Datum		values[7];
-	char		nulls[8] = "       ";
-	int			nkeys = list_length(row->key);
-	Datum	   *keys = palloc(sizeof(Datum) * Max(nkeys, 1));
+	Oid types[7] = {OIDOID, INT8OID, OIDOID, OIDOID, INT2ARRAYOID, TEXTOID, BOOLOID};
+	Datum values[7];
+	char nulls[8] = "       ";
+	int nkeys = list_length(row->key);
+	Datum *keys = palloc(sizeof(Datum) * Max(nkeys, 1));
 
 	for (int i = 0; i < nkeys; i++)
 		keys[i] = Int16GetDatum((int16) list_nth_int(row->key, i));
@@ -313,7 +321,8 @@ derive_catalog_insert_view(const CatalogNewView *row)
 	values[1] = Int64GetDatum(row->id);
 	values[2] = ObjectIdGetDatum(row->definition);
 	values[3] = ObjectIdGetDatum(row->state_table);
-	values[4] = PointerGetDatum(construct_array(keys, nkeys, INT2OID, 2, true, TYPALIGN_SHORT));
+	values[4] = PointerGetDatum(
+		construct_array(keys, nkeys, INT2OID, 2, true, TYPALIGN_SHORT));
 	values[5] = CStringGetTextDatum(row->rule);
 	values[6] = BoolGetDatum(row->paused);
 	if (!OidIsValid(row->state_table))
@@ -333,8 +342,8 @@ derive_catalog_insert_view(const CatalogNewView *row)
 static void
 execute_for_view(const char *sql, Oid view, int expected)
 {
-	Oid			types[1] = {OIDOID};
-	Datum		values[1] = {ObjectIdGetDatum(view)};
+	Oid types[1] = {OIDOID};
+	Datum values[1] = {ObjectIdGetDatum(view)};
 
 	SPI_connect();
 	execute_trusted(sql, 1, types, values, NULL, expected);
@@ -345,27 +354,29 @@ execute_for_view(const char *sql, Oid view, int expected)
 void
 derive_catalog_delete_view(Oid view)
 {
-	execute_for_view("DELETE FROM derive_state.view WHERE view OPERATOR(pg_catalog.=) $1", view,
-					 SPI_OK_DELETE);
+	execute_for_view("DELETE FROM derive_state.view WHERE view OPERATOR(pg_catalog.=) $1",
+					 view, SPI_OK_DELETE);
 }
 
 /* Pauses a view, or lets it go on, which implies a refresh. */
 void
 derive_catalog_set_paused(Oid view, bool paused)
 {
-	execute_for_view(paused ?
-					 "UPDATE derive_state.view SET paused = true WHERE view OPERATOR(pg_catalog.=) $1" :
-					 "UPDATE derive_state.view SET paused = false,"
-					 " refreshes = refreshes OPERATOR(pg_catalog.+) 1"
-					 " WHERE view OPERATOR(pg_catalog.=) $1",
-					 view, SPI_OK_UPDATE);
+	execute_for_view(
+		paused
+			? "UPDATE derive_state.view SET paused = true WHERE view OPERATOR(pg_catalog.=) $1"
+			: "UPDATE derive_state.view SET paused = false,"
+			  " refreshes = refreshes OPERATOR(pg_catalog.+) 1"
+			  " WHERE view OPERATOR(pg_catalog.=) $1",
+		view, SPI_OK_UPDATE);
 }
 
 /* Asks for a refresh. */
 void
 derive_catalog_ask_refresh(Oid view)
 {
-	execute_for_view("UPDATE derive_state.view SET refreshes = refreshes OPERATOR(pg_catalog.+) 1"
-					 " WHERE view OPERATOR(pg_catalog.=) $1",
-					 view, SPI_OK_UPDATE);
+	execute_for_view(
+		"UPDATE derive_state.view SET refreshes = refreshes OPERATOR(pg_catalog.+) 1"
+		" WHERE view OPERATOR(pg_catalog.=) $1",
+		view, SPI_OK_UPDATE);
 }

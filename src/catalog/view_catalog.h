@@ -18,41 +18,41 @@
 /* A row of derive_state.view, with its row of derive_state.progress. */
 typedef struct CatalogView
 {
-	Oid			view;
-	int64		id;
-	Oid			definition;
-	Oid			state_table;	/* InvalidOid: none */
-	List	   *key;			/* int list of attnos; NIL: none */
-	bool		paused;
-	int64		refreshes;		/* asked for */
-	TransactionId xmin;			/* that wrote this row */
+	Oid view;
+	int64 id;
+	Oid definition;
+	Oid state_table; /* InvalidOid: none */
+	List *key;		 /* int list of attnos; NIL: none */
+	bool paused;
+	int64 refreshes;	/* asked for */
+	TransactionId xmin; /* that wrote this row */
 
 	/* progress; state is NULL if the applier has not seen the view yet */
-	char	   *state;
-	char	   *reason;
-	char	   *frontier;		/* text of a pg_snapshot, or NULL */
-	int64		refreshes_done;
+	char *state;
+	char *reason;
+	char *frontier; /* text of a pg_snapshot, or NULL */
+	int64 refreshes_done;
 } CatalogView;
 
 /* The row of derive_state.frontier. */
 typedef struct CatalogFrontier
 {
-	char	   *frontier;		/* text of a pg_snapshot */
-	XLogRecPtr	applied_lsn;
-	XLogRecPtr	restart_lsn;
-	uint64		system_identifier;
+	char *frontier; /* text of a pg_snapshot */
+	XLogRecPtr applied_lsn;
+	XLogRecPtr restart_lsn;
+	uint64 system_identifier;
 } CatalogFrontier;
 
 /* A new row of derive_state.view. */
 typedef struct CatalogNewView
 {
-	Oid			view;
-	int64		id;
-	Oid			definition;
-	Oid			state_table;
-	List	   *key;
+	Oid view;
+	int64 id;
+	Oid definition;
+	Oid state_table;
+	List *key;
 	const char *rule;
-	bool		paused;
+	bool paused;
 } CatalogNewView;
 
 extern bool derive_catalog_extension_exists(void);
@@ -75,4 +75,4 @@ extern void derive_catalog_delete_view(Oid view);
 extern void derive_catalog_set_paused(Oid view, bool paused);
 extern void derive_catalog_ask_refresh(Oid view);
 
-#endif							/* DERIVE_CATALOG_VIEW_CATALOG_H */
+#endif /* DERIVE_CATALOG_VIEW_CATALOG_H */

@@ -14,7 +14,7 @@
 TupleDesc
 derive_layout_make_desc(TupleDesc source_desc, int ncolumns, const AttrNumber *attnums)
 {
-	TupleDesc	desc = CreateTemplateTupleDesc(ncolumns + 1);
+	TupleDesc desc = CreateTemplateTupleDesc(ncolumns + 1);
 
 	TupleDescInitBuiltinEntry(desc, 1, DERIVE_SIGN_COLUMN, INT4OID, -1, 0);
 	for (int i = 0; i < ncolumns; i++)

@@ -22,25 +22,25 @@
 
 typedef struct RowLayout
 {
-	uint32		id;				/* unique within the life of a decoder */
-	Oid			source;			/* relation whose rows these are (root of a partition tree) */
-	int			ncolumns;
-	AttrNumber *attnums;		/* [ncolumns], of the source, ascending */
-	TupleDesc	desc;			/* 1 + ncolumns attributes: sign, then the columns */
+	uint32 id;	/* unique within the life of a decoder */
+	Oid source; /* relation whose rows these are (root of a partition tree) */
+	int ncolumns;
+	AttrNumber *attnums; /* [ncolumns], of the source, ascending */
+	TupleDesc desc;		 /* 1 + ncolumns attributes: sign, then the columns */
 } RowLayout;
 
 /* A relation that some view reads, and the columns it needs of it (plain attnums). */
 typedef struct InterestItem
 {
-	Oid			source;
-	Bitmapset  *columns;
+	Oid source;
+	Bitmapset *columns;
 } InterestItem;
 
 /*
  * Makes the tuple descriptor of a layout out of the source's own: sign plus the
  * given columns, in CurrentMemoryContext.
  */
-extern TupleDesc derive_layout_make_desc(TupleDesc source_desc, int ncolumns,
-										 const AttrNumber *attnums);
+extern TupleDesc
+derive_layout_make_desc(TupleDesc source_desc, int ncolumns, const AttrNumber *attnums);
 
-#endif							/* DERIVE_CHANGE_LAYOUT_H */
+#endif /* DERIVE_CHANGE_LAYOUT_H */

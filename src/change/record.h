@@ -17,29 +17,29 @@
 
 typedef enum StreamKind
 {
-	STREAM_HELLO,				/* first record: the slot is there, decoding starts */
+	STREAM_HELLO, /* first record: the slot is there, decoding starts */
 	STREAM_BEGIN,
-	STREAM_CHANGE,				/* one row inserted, updated or deleted */
-	STREAM_TRUNCATE,			/* source was truncated */
-	STREAM_LOST,				/* a change of source could not be captured (no old row: replica
+	STREAM_CHANGE,	 /* one row inserted, updated or deleted */
+	STREAM_TRUNCATE, /* source was truncated */
+	STREAM_LOST,	 /* a change of source could not be captured (no old row: replica
 								 * identity; unchanged TOAST not at hand ...): recompute */
-	STREAM_MESSAGE,				/* logical message with prefix "pg_derive..." */
+	STREAM_MESSAGE,	 /* logical message with prefix "pg_derive..." */
 	STREAM_COMMIT,
-	STREAM_PROGRESS,			/* answer to derive_stream_request */
-	STREAM_LAYOUT				/* within the stream only; never handed out */
+	STREAM_PROGRESS, /* answer to derive_stream_request */
+	STREAM_LAYOUT	 /* within the stream only; never handed out */
 } StreamKind;
 
 typedef struct StreamRecord
 {
-	StreamKind	kind;
+	StreamKind kind;
 
 	/* HELLO */
-	bool		slot_created;	/* no slot was there: what happened before is unknown */
+	bool slot_created; /* no slot was there: what happened before is unknown */
 
 	/* BEGIN, COMMIT */
-	TransactionId xid;			/* top-level */
-	XLogRecPtr	commit_lsn;		/* start of the commit record */
-	XLogRecPtr	end_lsn;		/* end of the commit record */
+	TransactionId xid;	   /* top-level */
+	XLogRecPtr commit_lsn; /* start of the commit record */
+	XLogRecPtr end_lsn;	   /* end of the commit record */
 	TimestampTz commit_time;
 
 	/*
@@ -47,27 +47,27 @@ typedef struct StreamRecord
 	 * sent.  A mark also answers that every commit that ends at or before the target
 	 * has been sent; its lsn can lie below the target, when that is inside a record.
 	 */
-	XLogRecPtr	lsn;
-	uint64		request;		/* number that derive_stream_request returned */
-	uint32		interest_version;	/* every commit record at or behind lsn is filtered by
+	XLogRecPtr lsn;
+	uint64 request;			 /* number that derive_stream_request returned */
+	uint32 interest_version; /* every commit record at or behind lsn is filtered by
 									 * this interest or a later one */
 
 	/* CHANGE, TRUNCATE, LOST */
-	const RowLayout *layout;	/* CHANGE; lives as long as the stream */
-	Oid			source;
-	const char *reason;			/* LOST: why, as the end of a sentence about the source */
-	MinimalTuple old_row;		/* NULL: insert */
-	MinimalTuple new_row;		/* NULL: delete */
+	const RowLayout *layout; /* CHANGE; lives as long as the stream */
+	Oid source;
+	const char *reason;	  /* LOST: why, as the end of a sentence about the source */
+	MinimalTuple old_row; /* NULL: insert */
+	MinimalTuple new_row; /* NULL: delete */
 
 	/* MESSAGE */
-	bool		transactional;
+	bool transactional;
 	const char *prefix;
 	const char *content;
-	Size		content_len;
+	Size content_len;
 
 	/* the record's bytes, for those who must keep it (deferred transactions) */
 	const char *raw;
-	Size		raw_len;
+	Size raw_len;
 } StreamRecord;
 
-#endif							/* DERIVE_CHANGE_RECORD_H */
+#endif /* DERIVE_CHANGE_RECORD_H */

@@ -23,9 +23,9 @@
 
 typedef struct WireHeader
 {
-	uint64		length;			/* of the whole record */
-	uint32		kind;			/* StreamKind */
-	uint32		flags;
+	uint64 length; /* of the whole record */
+	uint32 kind;   /* StreamKind */
+	uint32 flags;
 } WireHeader;
 
 #define WIRE_SLOT_CREATED 0x01
@@ -33,59 +33,59 @@ typedef struct WireHeader
 
 typedef struct WireHello
 {
-	WireHeader	header;
-	XLogRecPtr	lsn;
+	WireHeader header;
+	XLogRecPtr lsn;
 } WireHello;
 
 typedef struct WireTransaction
 {
-	WireHeader	header;
-	XLogRecPtr	commit_lsn;
-	XLogRecPtr	end_lsn;
+	WireHeader header;
+	XLogRecPtr commit_lsn;
+	XLogRecPtr end_lsn;
 	TimestampTz commit_time;
 	TransactionId xid;
 } WireTransaction;
 
 typedef struct WireLayout
 {
-	WireHeader	header;
-	uint32		id;
-	Oid			source;
-	int32		ncolumns;
+	WireHeader header;
+	uint32 id;
+	Oid source;
+	int32 ncolumns;
 	/* ncolumns + 1 attributes (fixed part) and ncolumns attnums follow */
 } WireLayout;
 
 typedef struct WireChange
 {
-	WireHeader	header;
-	uint32		layout;
-	Oid			source;
-	uint32		old_len;
-	uint32		new_len;
+	WireHeader header;
+	uint32 layout;
+	Oid source;
+	uint32 old_len;
+	uint32 new_len;
 	/* old and new row follow */
 } WireChange;
 
 typedef struct WireSource
 {
-	WireHeader	header;
-	Oid			source;
+	WireHeader header;
+	Oid source;
 	/* LOST: reason, with its NUL, follows */
 } WireSource;
 
 typedef struct WireMessage
 {
-	WireHeader	header;
-	uint64		content_len;
-	uint32		prefix_size;	/* with its NUL */
-	/* prefix, then content follow */
+	WireHeader header;
+	uint64 content_len;
+	uint32 prefix_size; /* with its NUL */
+						/* prefix, then content follow */
 } WireMessage;
 
 typedef struct WireProgress
 {
-	WireHeader	header;
-	XLogRecPtr	lsn;
-	uint64		request;
-	uint32		interest_version;
+	WireHeader header;
+	XLogRecPtr lsn;
+	uint64 request;
+	uint32 interest_version;
 } WireProgress;
 
 /* Prepares a buffer whose memory comes from context. */
@@ -111,11 +111,11 @@ derive_wire_reset(WireBuffer *buffer)
 void *
 derive_wire_reserve(WireBuffer *buffer, Size len)
 {
-	void	   *place;
+	void *place;
 
 	if (buffer->len + len > buffer->room)
 	{
-		Size		room = Max(buffer->len + len, buffer->room * 2);
+		Size room = Max(buffer->len + len, buffer->room * 2);
 
 		buffer->data = repalloc_huge(buffer->data, room);
 		buffer->room = room;
@@ -129,7 +129,7 @@ derive_wire_reserve(WireBuffer *buffer, Size len)
 static void *
 put(WireBuffer *buffer, StreamKind kind, uint32 flags, Size size)
 {
-	Size		length = MAXALIGN(size);
+	Size length = MAXALIGN(size);
 	WireHeader *header = derive_wire_reserve(buffer, length);
 
 	header->length = length;
@@ -141,16 +141,16 @@ put(WireBuffer *buffer, StreamKind kind, uint32 flags, Size size)
 void
 derive_wire_put_hello(WireBuffer *buffer, XLogRecPtr lsn, bool slot_created)
 {
-	WireHello  *hello = put(buffer, STREAM_HELLO, slot_created ? WIRE_SLOT_CREATED : 0,
-							sizeof(WireHello));
+	WireHello *hello = put(buffer, STREAM_HELLO, slot_created ? WIRE_SLOT_CREATED : 0,
+						   sizeof(WireHello));
 
 	hello->lsn = lsn;
 }
 
 /* Appends BEGIN or COMMIT. */
 static void
-put_transaction(WireBuffer *buffer, StreamKind kind, TransactionId xid, XLogRecPtr commit_lsn,
-				XLogRecPtr end_lsn, TimestampTz commit_time)
+put_transaction(WireBuffer *buffer, StreamKind kind, TransactionId xid,
+				XLogRecPtr commit_lsn, XLogRecPtr end_lsn, TimestampTz commit_time)
 {
 	WireTransaction *transaction = put(buffer, kind, 0, sizeof(WireTransaction));
 
@@ -177,10 +177,11 @@ derive_wire_put_commit(WireBuffer *buffer, TransactionId xid, XLogRecPtr commit_
 void
 derive_wire_put_layout(WireBuffer *buffer, const RowLayout *layout)
 {
-	Size		attributes = (layout->ncolumns + 1) * ATTRIBUTE_FIXED_PART_SIZE;
-	Size		attnums = layout->ncolumns * sizeof(AttrNumber);
-	WireLayout *wire = put(buffer, STREAM_LAYOUT, 0, sizeof(WireLayout) + attributes + attnums);
-	char	   *at = (char *) (wire + 1);
+	Size attributes = (layout->ncolumns + 1) * ATTRIBUTE_FIXED_PART_SIZE;
+	Size attnums = layout->ncolumns * sizeof(AttrNumber);
+	WireLayout *wire = put(buffer, STREAM_LAYOUT, 0,
+						   sizeof(WireLayout) + attributes + attnums);
+	char *at = (char *) (wire + 1);
 
 	wire->id = layout->id;
 	wire->source = layout->source;
@@ -197,11 +198,11 @@ void
 derive_wire_put_change(WireBuffer *buffer, const RowLayout *layout, MinimalTuple old_row,
 					   MinimalTuple new_row)
 {
-	Size		old_len = old_row ? old_row->t_len : 0;
-	Size		new_len = new_row ? new_row->t_len : 0;
+	Size old_len = old_row ? old_row->t_len : 0;
+	Size new_len = new_row ? new_row->t_len : 0;
 	WireChange *change = put(buffer, STREAM_CHANGE, 0,
 							 MAXALIGN(sizeof(WireChange)) + MAXALIGN(old_len) + new_len);
-	char	   *at = (char *) change + MAXALIGN(sizeof(WireChange));
+	char *at = (char *) change + MAXALIGN(sizeof(WireChange));
 
 	change->layout = layout->id;
 	change->source = layout->source;
@@ -224,7 +225,7 @@ derive_wire_put_truncate(WireBuffer *buffer, Oid source)
 void
 derive_wire_put_lost(WireBuffer *buffer, Oid source, const char *reason)
 {
-	Size		size = strlen(reason) + 1;
+	Size size = strlen(reason) + 1;
 	WireSource *lost = put(buffer, STREAM_LOST, 0, sizeof(WireSource) + size);
 
 	lost->source = source;
@@ -235,10 +236,11 @@ void
 derive_wire_put_message(WireBuffer *buffer, bool transactional, const char *prefix,
 						const char *content, Size content_len)
 {
-	Size		prefix_size = strlen(prefix) + 1;
-	WireMessage *message = put(buffer, STREAM_MESSAGE, transactional ? WIRE_TRANSACTIONAL : 0,
+	Size prefix_size = strlen(prefix) + 1;
+	WireMessage *message = put(buffer, STREAM_MESSAGE,
+							   transactional ? WIRE_TRANSACTIONAL : 0,
 							   sizeof(WireMessage) + prefix_size + content_len);
-	char	   *at = (char *) (message + 1);
+	char *at = (char *) (message + 1);
 
 	message->prefix_size = prefix_size;
 	message->content_len = content_len;
@@ -267,7 +269,7 @@ derive_wire_length(const char *data)
 static void
 get_change(const WireChange *change, StreamRecord *record, uint32 *layout_id)
 {
-	char	   *at = (char *) change + MAXALIGN(sizeof(WireChange));
+	char *at = (char *) change + MAXALIGN(sizeof(WireChange));
 
 	*layout_id = change->layout;
 	record->source = change->source;
@@ -351,7 +353,7 @@ derive_wire_get_layout(const char *data)
 {
 	const WireLayout *wire = (const WireLayout *) data;
 	const char *at = (const char *) (wire + 1);
-	RowLayout  *layout = palloc(sizeof(RowLayout));
+	RowLayout *layout = palloc(sizeof(RowLayout));
 
 	layout->id = wire->id;
 	layout->source = wire->source;

@@ -38,38 +38,38 @@
 
 typedef struct KeptTransaction
 {
-	dlist_node	node;
-	uint64		xid;
-	XLogRecPtr	commit_lsn;
+	dlist_node node;
+	uint64 xid;
+	XLogRecPtr commit_lsn;
 	TimestampTz commit_time;
-	bool		deferred;		/* was not visible when last offered */
-	MemoryContext context;		/* holds this struct and its records */
-	int64		nrecords;
-	StringInfoData memory;		/* length-prefixed records, until there is a file */
-	BufFile    *file;
-	int64		bytes;
+	bool deferred;		   /* was not visible when last offered */
+	MemoryContext context; /* holds this struct and its records */
+	int64 nrecords;
+	StringInfoData memory; /* length-prefixed records, until there is a file */
+	BufFile *file;
+	int64 bytes;
 } KeptTransaction;
 
 /* How rows of a layout become rows of a delta. */
 typedef enum LayoutFit
 {
 	FIT_UNKNOWN = 0,
-	FIT_SAME,					/* the same columns and types */
-	FIT_CONVERT,				/* the delta has other columns, shared ones have one type */
-	FIT_NONE					/* a shared column changed its type */
+	FIT_SAME,	 /* the same columns and types */
+	FIT_CONVERT, /* the delta has other columns, shared ones have one type */
+	FIT_NONE	 /* a shared column changed its type */
 } LayoutFit;
 
 struct Batch
 {
 	ChangeStream *stream;
 	MemoryContext context;
-	dlist_head	kept;			/* of KeptTransaction, in commit order */
-	int64		kept_bytes;
+	dlist_head kept; /* of KeptTransaction, in commit order */
+	int64 kept_bytes;
 
 	/* the delta that the last row went to; rows of one table come in runs */
 	const RowLayout *last_layout;
 	SourceDelta *last_delta;
-	LayoutFit	last_fit;
+	LayoutFit last_fit;
 };
 
 /* Makes an empty batch for a stream, in a context of its own. */
@@ -78,7 +78,7 @@ derive_batch_create(ChangeStream *stream)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "pg_derive batch",
 												  ALLOCSET_DEFAULT_SIZES);
-	Batch	   *batch = MemoryContextAllocZero(context, sizeof(Batch));
+	Batch *batch = MemoryContextAllocZero(context, sizeof(Batch));
 
 	batch->context = context;
 	batch->stream = stream;
@@ -92,8 +92,8 @@ derive_batch_create(ChangeStream *stream)
 static KeptTransaction *
 keep_begin(Batch *batch, uint64 xid, const StreamRecord *begin)
 {
-	MemoryContext context = AllocSetContextCreate(batch->context, "pg_derive kept transaction",
-												  ALLOCSET_SMALL_SIZES);
+	MemoryContext context = AllocSetContextCreate(
+		batch->context, "pg_derive kept transaction", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	KeptTransaction *kept = palloc0(sizeof(KeptTransaction));
 
@@ -118,7 +118,7 @@ file_write(BufFile *file, const void *data, Size len)
 static void
 keep_record(Batch *batch, KeptTransaction *kept, const StreamRecord *record)
 {
-	Size		len = record->raw_len;
+	Size len = record->raw_len;
 
 	if (kept->file == NULL && kept->memory.len + len + sizeof(Size) > KEEP_IN_MEMORY)
 	{
@@ -166,9 +166,8 @@ keep_read(KeptTransaction *kept, Size *position, void *data, Size len)
 	if (kept->file == NULL)
 		memcpy(data, kept->memory.data + *position, len);
 	else if (BufFileRead(kept->file, data, len) != len)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not read a kept transaction's temporary file")));
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not read a kept transaction's temporary file")));
 	*position += len;
 }
 
@@ -178,11 +177,11 @@ keep_read(KeptTransaction *kept, Size *position, void *data, Size len)
 static LayoutFit
 layout_fit(const RowLayout *layout, const SourceDelta *delta)
 {
-	bool		same = layout->ncolumns == delta->ncolumns;
+	bool same = layout->ncolumns == delta->ncolumns;
 
 	for (int i = 0; i < delta->ncolumns; i++)
 	{
-		bool		found = false;
+		bool found = false;
 
 		for (int j = 0; j < layout->ncolumns && !found; j++)
 		{
@@ -191,7 +190,8 @@ layout_fit(const RowLayout *layout, const SourceDelta *delta)
 
 			if (layout->attnums[j] != delta->attnums[i])
 				continue;
-			if (theirs->atttypid != ours->atttypid || theirs->atttypmod != ours->atttypmod)
+			if (theirs->atttypid != ours->atttypid ||
+				theirs->atttypmod != ours->atttypmod)
 				return FIT_NONE;
 			found = true;
 			same &= i == j;
@@ -209,11 +209,11 @@ layout_fit(const RowLayout *layout, const SourceDelta *delta)
 static void
 add_converted(SourceDelta *delta, const RowLayout *layout, MinimalTuple row)
 {
-	int			natts = layout->ncolumns + 1;
-	Datum	   *in = palloc(sizeof(Datum) * natts);
-	bool	   *in_null = palloc(natts);
-	Datum	   *out = palloc0(sizeof(Datum) * (delta->ncolumns + 1));
-	bool	   *out_null = palloc(delta->ncolumns + 1);
+	int natts = layout->ncolumns + 1;
+	Datum *in = palloc(sizeof(Datum) * natts);
+	bool *in_null = palloc(natts);
+	Datum *out = palloc0(sizeof(Datum) * (delta->ncolumns + 1));
+	bool *out_null = palloc(delta->ncolumns + 1);
 	HeapTupleData tuple;
 	MinimalTuple converted;
 
@@ -306,22 +306,22 @@ feed(Batch *batch, Cohort *cohort, const StreamRecord *record)
 /* What happens to one source transaction in this tick. */
 typedef struct Route
 {
-	List	   *takers;			/* active cohorts that take it now */
-	bool		keep;
-	bool		deferred;
+	List *takers; /* active cohorts that take it now */
+	bool keep;
+	bool deferred;
 } Route;
 
 /* Decides which cohorts take a transaction and whether it must be kept. */
 static Route
 route_transaction(List *cohorts, const Frontier *next, uint64 xid)
 {
-	Route		route = {NIL, false, false};
-	ListCell   *lc;
+	Route route = {NIL, false, false};
+	ListCell *lc;
 
 	route.deferred = !derive_frontier_contains(next, xid);
-	foreach(lc, cohorts)
+	foreach (lc, cohorts)
 	{
-		Cohort	   *cohort = lfirst(lc);
+		Cohort *cohort = lfirst(lc);
 
 		if (derive_frontier_contains(cohort->frontier, xid))
 			continue;
@@ -337,9 +337,9 @@ route_transaction(List *cohorts, const Frontier *next, uint64 xid)
 static void
 feed_all(Batch *batch, const Route *route, const StreamRecord *record)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, route->takers)
+	foreach (lc, route->takers)
 		feed(batch, lfirst(lc), record);
 }
 
@@ -347,15 +347,15 @@ feed_all(Batch *batch, const Route *route, const StreamRecord *record)
 static void
 replay_kept(Batch *batch, List *cohorts, const Frontier *next, BatchStats *stats)
 {
-	dlist_iter	iter;
+	dlist_iter iter;
 
-	dlist_foreach(iter, &batch->kept)
+	dlist_foreach (iter, &batch->kept)
 	{
 		KeptTransaction *kept = dlist_container(KeptTransaction, node, iter.cur);
-		Route		route = route_transaction(cohorts, next, kept->xid);
-		Size		position = 0;
-		char	   *buffer = NULL;
-		Size		room = 0;
+		Route route = route_transaction(cohorts, next, kept->xid);
+		Size position = 0;
+		char *buffer = NULL;
+		Size room = 0;
 
 		kept->deferred = route.deferred;
 		if (route.deferred)
@@ -367,7 +367,7 @@ replay_kept(Batch *batch, List *cohorts, const Frontier *next, BatchStats *stats
 		for (int64 i = 0; i < kept->nrecords; i++)
 		{
 			StreamRecord record;
-			Size		len;
+			Size len;
 
 			keep_read(kept, &position, &len, sizeof(Size));
 			if (len > room)
@@ -390,11 +390,11 @@ replay_kept(Batch *batch, List *cohorts, const Frontier *next, BatchStats *stats
 
 /* Reads one transaction from the stream, whose BEGIN has just been read. */
 static void
-read_transaction(Batch *batch, List *cohorts, const Frontier *next, const StreamRecord *begin,
-				 BatchStats *stats)
+read_transaction(Batch *batch, List *cohorts, const Frontier *next,
+				 const StreamRecord *begin, BatchStats *stats)
 {
-	uint64		xid = derive_frontier_widen(begin->xid);
-	Route		route = route_transaction(cohorts, next, xid);
+	uint64 xid = derive_frontier_widen(begin->xid);
+	Route route = route_transaction(cohorts, next, xid);
 	KeptTransaction *kept = route.keep ? keep_begin(batch, xid, begin) : NULL;
 	StreamRecord record;
 
@@ -422,7 +422,7 @@ void
 derive_batch_collect(Batch *batch, List *cohorts, const Frontier *next, XLogRecPtr target,
 					 BatchStats *stats)
 {
-	uint64		request = derive_stream_request(batch->stream, target);
+	uint64 request = derive_stream_request(batch->stream, target);
 	StreamRecord record;
 
 	memset(stats, 0, sizeof(BatchStats));
@@ -446,14 +446,15 @@ derive_batch_prune(Batch *batch, List *cohorts)
 {
 	dlist_mutable_iter iter;
 
-	dlist_foreach_modify(iter, &batch->kept)
+	dlist_foreach_modify (iter, &batch->kept)
 	{
 		KeptTransaction *kept = dlist_container(KeptTransaction, node, iter.cur);
-		bool		needed = false;
-		ListCell   *lc;
+		bool needed = false;
+		ListCell *lc;
 
-		foreach(lc, cohorts)
-			needed |= !derive_frontier_contains(((Cohort *) lfirst(lc))->frontier, kept->xid);
+		foreach (lc, cohorts)
+			needed |= !derive_frontier_contains(((Cohort *) lfirst(lc))->frontier,
+												kept->xid);
 		if (!needed)
 			keep_drop(batch, kept);
 	}
@@ -462,9 +463,9 @@ derive_batch_prune(Batch *batch, List *cohorts)
 XLogRecPtr
 derive_batch_oldest_kept(Batch *batch, XLogRecPtr lsn)
 {
-	dlist_iter	iter;
+	dlist_iter iter;
 
-	dlist_foreach(iter, &batch->kept)
+	dlist_foreach (iter, &batch->kept)
 		lsn = Min(lsn, dlist_container(KeptTransaction, node, iter.cur)->commit_lsn);
 	return lsn;
 }
@@ -472,9 +473,9 @@ derive_batch_oldest_kept(Batch *batch, XLogRecPtr lsn)
 XLogRecPtr
 derive_batch_oldest_deferred(Batch *batch, XLogRecPtr lsn)
 {
-	dlist_iter	iter;
+	dlist_iter iter;
 
-	dlist_foreach(iter, &batch->kept)
+	dlist_foreach (iter, &batch->kept)
 	{
 		KeptTransaction *kept = dlist_container(KeptTransaction, node, iter.cur);
 
@@ -501,5 +502,6 @@ derive_batch_oldest_commit_time(Batch *batch)
 {
 	if (dlist_is_empty(&batch->kept))
 		return 0;
-	return dlist_container(KeptTransaction, node, dlist_head_node(&batch->kept))->commit_time;
+	return dlist_container(KeptTransaction, node, dlist_head_node(&batch->kept))
+		->commit_time;
 }

@@ -18,21 +18,21 @@
  */
 typedef struct Cohort
 {
-	Frontier   *frontier;
-	XLogRecPtr	lsn;			/* applied LSN at that frontier */
-	DeltaSet	deltas;			/* this tick's */
-	bool		active;			/* takes part in this tick */
+	Frontier *frontier;
+	XLogRecPtr lsn;	 /* applied LSN at that frontier */
+	DeltaSet deltas; /* this tick's */
+	bool active;	 /* takes part in this tick */
 } Cohort;
 
 typedef struct Batch Batch;
 
 typedef struct BatchStats
 {
-	int64		transactions;	/* fed to some cohort */
-	int64		changes;
-	int64		deferred;		/* not visible yet */
-	XLogRecPtr	decoded_lsn;	/* the stream has been read up to here */
-	uint32		interest_version;	/* in force behind decoded_lsn */
+	int64 transactions; /* fed to some cohort */
+	int64 changes;
+	int64 deferred;			 /* not visible yet */
+	XLogRecPtr decoded_lsn;	 /* the stream has been read up to here */
+	uint32 interest_version; /* in force behind decoded_lsn */
 } BatchStats;
 
 extern Batch *derive_batch_create(ChangeStream *stream);
@@ -56,6 +56,6 @@ extern XLogRecPtr derive_batch_oldest_deferred(Batch *batch, XLogRecPtr lsn);
 
 extern bool derive_batch_has_kept(Batch *batch);
 extern int64 derive_batch_kept_bytes(Batch *batch);
-extern TimestampTz derive_batch_oldest_commit_time(Batch *batch);	/* 0: nothing kept */
+extern TimestampTz derive_batch_oldest_commit_time(Batch *batch); /* 0: nothing kept */
 
-#endif							/* DERIVE_MAINTAIN_BATCH_H */
+#endif /* DERIVE_MAINTAIN_BATCH_H */

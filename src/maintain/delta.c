@@ -36,9 +36,9 @@
 SourceDelta *
 derive_delta_find(DeltaSet *set, Oid relid)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, set->sources)
+	foreach (lc, set->sources)
 	{
 		SourceDelta *delta = (SourceDelta *) lfirst(lc);
 
@@ -64,15 +64,15 @@ forget_rows(void *arg)
 static void
 begin_rows(SourceDelta *delta)
 {
-	MemoryContext context = AllocSetContextCreate(TopTransactionContext, "pg_derive delta",
-												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(
+		TopTransactionContext, "pg_derive delta", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext oldcontext = MemoryContextSwitchTo(context);
 	ResourceOwner oldowner = CurrentResourceOwner;
 	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
 
 	CurrentResourceOwner = TopTransactionResourceOwner;
-	delta->rows = tuplestore_begin_heap(false, false,
-										Max(64, derive_batch_memory / DELTA_MEMORY_SHARE));
+	delta->rows = tuplestore_begin_heap(
+		false, false, Max(64, derive_batch_memory / DELTA_MEMORY_SHARE));
 	tuplestore_set_eflags(delta->rows, EXEC_FLAG_REWIND);
 	CurrentResourceOwner = oldowner;
 
@@ -124,12 +124,12 @@ derive_delta_add_source_row(SourceDelta *delta, TupleTableSlot *row, int sign)
 	slot->tts_isnull[0] = false;
 	for (int i = 0; i < delta->ncolumns; i++)
 	{
-		Datum		value = slot_getattr(row, delta->attnums[i], &slot->tts_isnull[i + 1]);
+		Datum value = slot_getattr(row, delta->attnums[i], &slot->tts_isnull[i + 1]);
 
 		if (!slot->tts_isnull[i + 1] && TupleDescAttr(delta->desc, i + 1)->attlen == -1 &&
 			VARATT_IS_EXTERNAL(DatumGetPointer(value)))
-			value = PointerGetDatum(detoast_external_attr((struct varlena *)
-														  DatumGetPointer(value)));
+			value = PointerGetDatum(
+				detoast_external_attr((struct varlena *) DatumGetPointer(value)));
 		slot->tts_values[i + 1] = value;
 	}
 	tuplestore_putvalues(delta->rows, delta->desc, slot->tts_values, slot->tts_isnull);
@@ -141,10 +141,10 @@ derive_delta_add_source_row(SourceDelta *delta, TupleTableSlot *row, int sign)
 /* A row without its sign, and how often it appears minus how often it disappears. */
 typedef struct NetRow
 {
-	MinimalTuple row;			/* hash key; its sign is 0 */
-	int64		net;
-	uint32		hash;
-	char		status;
+	MinimalTuple row; /* hash key; its sign is 0 */
+	int64 net;
+	uint32 hash;
+	char status;
 } NetRow;
 
 /* Returns where a row of a delta holds its sign, the first attribute. */
@@ -171,17 +171,17 @@ sign_of(MinimalTuple row)
 static net_hash *
 count_rows(SourceDelta *delta, MemoryContext context)
 {
-	net_hash   *hash = net_create(context, 1024, NULL);
+	net_hash *hash = net_create(context, 1024, NULL);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(delta->desc, &TTSOpsMinimalTuple);
-	int64		room = (int64) derive_batch_memory * 1024 / DELTA_MEMORY_SHARE;
+	int64 room = (int64) derive_batch_memory * 1024 / DELTA_MEMORY_SHARE;
 
 	tuplestore_rescan(delta->rows);
 	while (room > 0 && tuplestore_gettupleslot(delta->rows, true, false, slot))
 	{
 		MinimalTuple row = ExecCopySlotMinimalTuple(slot);
-		int32		sign = *sign_of(row);
-		NetRow	   *entry;
-		bool		found;
+		int32 sign = *sign_of(row);
+		NetRow *entry;
+		bool found;
 
 		*sign_of(row) = 0;
 		entry = net_insert(hash, row, &found);
@@ -203,7 +203,7 @@ static void
 replace_rows(SourceDelta *delta, net_hash *hash)
 {
 	net_iterator iterator;
-	NetRow	   *entry;
+	NetRow *entry;
 
 	derive_delta_reset(delta);
 	net_start_iterate(hash, &iterator);
@@ -224,7 +224,7 @@ derive_delta_net(SourceDelta *delta)
 {
 	MemoryContext context;
 	MemoryContext oldcontext;
-	net_hash   *hash;
+	net_hash *hash;
 
 	if (delta->nrows < NETTING_ROWS || delta->lost)
 		return;
@@ -247,7 +247,7 @@ derive_delta_reset(SourceDelta *delta)
 		MemoryContext context = GetMemoryChunkContext(delta->rows);
 
 		tuplestore_end(delta->rows);
-		MemoryContextDelete(context);	/* calls forget_rows */
+		MemoryContextDelete(context); /* calls forget_rows */
 	}
 	forget_rows(delta);
 }

@@ -19,32 +19,34 @@
 
 typedef struct SourceDelta
 {
-	Oid			relid;
-	uint64		layout_generation;	/* changes whenever desc does: kept plans are bound to it */
-	int			ncolumns;
-	AttrNumber *attnums;		/* [ncolumns] of the source, ascending */
-	TupleDesc	desc;			/* sign, then these columns, named as in the source */
-	Tuplestorestate *rows;		/* NULL until the first row of this tick */
-	int64		nrows;
-	bool		lost;			/* rows are missing (TRUNCATE, not captured ...): recompute */
+	Oid relid;
+	uint64 layout_generation; /* changes whenever desc does: kept plans are bound to it */
+	int ncolumns;
+	AttrNumber *attnums;   /* [ncolumns] of the source, ascending */
+	TupleDesc desc;		   /* sign, then these columns, named as in the source */
+	Tuplestorestate *rows; /* NULL until the first row of this tick */
+	int64 nrows;
+	bool lost; /* rows are missing (TRUNCATE, not captured ...): recompute */
 	const char *lost_reason;
-	TupleTableSlot *slot;		/* of desc, virtual, for those who add rows */
+	TupleTableSlot *slot; /* of desc, virtual, for those who add rows */
 } SourceDelta;
 
 typedef struct DeltaSet
 {
-	List	   *sources;		/* of SourceDelta, one per source of any view of this cohort */
+	List *sources; /* of SourceDelta, one per source of any view of this cohort */
 } DeltaSet;
 
-extern SourceDelta *derive_delta_find(DeltaSet *set, Oid relid);	/* NULL: none */
-extern void derive_delta_add_row(SourceDelta *delta, MinimalTuple row); /* row has desc's shape */
+extern SourceDelta *derive_delta_find(DeltaSet *set, Oid relid); /* NULL: none */
+extern void
+derive_delta_add_row(SourceDelta *delta, MinimalTuple row); /* row has desc's shape */
 
 /*
  * Adds a row of the source itself (slot of the source's own descriptor), with a sign.
  * Used for derived views; desc is made of the source's columns.
  */
-extern void derive_delta_add_source_row(SourceDelta *delta, TupleTableSlot *row, int sign);
+extern void
+derive_delta_add_source_row(SourceDelta *delta, TupleTableSlot *row, int sign);
 extern void derive_delta_net(SourceDelta *delta);	/* cancels rows that came and went */
 extern void derive_delta_reset(SourceDelta *delta); /* end of tick: frees rows */
 
-#endif							/* DERIVE_MAINTAIN_DELTA_H */
+#endif /* DERIVE_MAINTAIN_DELTA_H */

@@ -29,30 +29,30 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#define MAX_KEPT		32
-#define REPLAN_FACTOR	4
-#define REPLAN_PAGES	64		/* smaller tables do not cause it */
+#define MAX_KEPT 32
+#define REPLAN_FACTOR 4
+#define REPLAN_PAGES 64 /* smaller tables do not cause it */
 
 typedef struct KeptQuery
 {
-	SqlMaker	make_sql;
-	Bitmapset  *part;
-	int			magnitude;
-	uint64	   *generations;	/* [nsources] */
-	BlockNumber *pages;			/* [nsources] when the plan was made */
-	SPIPlanPtr	plan;
-	uint64		last_used;
+	SqlMaker make_sql;
+	Bitmapset *part;
+	int magnitude;
+	uint64 *generations; /* [nsources] */
+	BlockNumber *pages;	 /* [nsources] when the plan was made */
+	SPIPlanPtr plan;
+	uint64 last_used;
 } KeptQuery;
 
 struct QueryCache
 {
 	MemoryContext context;
-	ViewPlan   *plan;
-	int			nsources;
-	BlockNumber *pages;			/* [nsources] now */
-	KeptQuery	kept[MAX_KEPT];
-	int			nkept;
-	uint64		clock;
+	ViewPlan *plan;
+	int nsources;
+	BlockNumber *pages; /* [nsources] now */
+	KeptQuery kept[MAX_KEPT];
+	int nkept;
+	uint64 clock;
 };
 
 /* A receiver that hands rows to a consumer. */
@@ -60,7 +60,7 @@ typedef struct ConsumerDest
 {
 	DestReceiver pub;
 	RowConsumer consume;
-	void	   *arg;
+	void *arg;
 } ConsumerDest;
 
 /* Makes an empty cache in a context that lives as long as the view's runner. */
@@ -72,7 +72,8 @@ derive_query_cache(MemoryContext context, ViewPlan *plan)
 	cache->context = context;
 	cache->plan = plan;
 	cache->nsources = list_length(plan->sources);
-	cache->pages = MemoryContextAllocZero(context, sizeof(BlockNumber) * (cache->nsources + 1));
+	cache->pages = MemoryContextAllocZero(context,
+										  sizeof(BlockNumber) * (cache->nsources + 1));
 	return cache;
 }
 
@@ -99,7 +100,7 @@ derive_query_cache_free(QueryCache *cache)
 static int
 magnitude_of(int64 nrows)
 {
-	int			magnitude = 0;
+	int magnitude = 0;
 
 	for (; nrows > 0; nrows /= 10)
 		magnitude++;
@@ -110,14 +111,16 @@ magnitude_of(int64 nrows)
 static void
 measure_sources(QueryCache *cache)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, cache->plan->sources)
+	foreach (lc, cache->plan->sources)
 	{
-		Relation	rel = relation_open(((PlanSource *) lfirst(lc))->relid, AccessShareLock);
+		Relation rel = relation_open(((PlanSource *) lfirst(lc))->relid, AccessShareLock);
 
-		cache->pages[foreach_current_index(lc)] =
-			RELKIND_HAS_STORAGE(rel->rd_rel->relkind) ? RelationGetNumberOfBlocks(rel) : 0;
+		cache->pages[foreach_current_index(lc)] = RELKIND_HAS_STORAGE(
+													  rel->rd_rel->relkind)
+													  ? RelationGetNumberOfBlocks(rel)
+													  : 0;
 		relation_close(rel, NoLock);
 	}
 }
@@ -128,8 +131,8 @@ sizes_differ(QueryCache *cache, const KeptQuery *kept)
 {
 	for (int i = 0; i < cache->nsources; i++)
 	{
-		uint64		now = Max(cache->pages[i], REPLAN_PAGES);
-		uint64		then = Max(kept->pages[i], REPLAN_PAGES);
+		uint64 now = Max(cache->pages[i], REPLAN_PAGES);
+		uint64 then = Max(kept->pages[i], REPLAN_PAGES);
 
 		if (now > then * REPLAN_FACTOR || then > now * REPLAN_FACTOR)
 			return true;
@@ -153,10 +156,11 @@ same_generations(QueryCache *cache, const KeptQuery *kept, const QueryKey *key)
 static SPIPlanPtr
 prepare(const char *sql)
 {
-	SPIPlanPtr	plan = SPI_prepare(sql, 0, NULL);
+	SPIPlanPtr plan = SPI_prepare(sql, 0, NULL);
 
 	if (plan == NULL)
-		elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
+		elog(ERROR, "could not prepare \"%s\": %s", sql,
+			 SPI_result_code_string(SPI_result));
 	return plan;
 }
 
@@ -164,7 +168,7 @@ prepare(const char *sql)
 static void
 evict_one(QueryCache *cache)
 {
-	int			oldest = 0;
+	int oldest = 0;
 
 	for (int i = 1; i < cache->nkept; i++)
 	{
@@ -178,9 +182,9 @@ evict_one(QueryCache *cache)
 static KeptQuery *
 add_kept(QueryCache *cache, const QueryKey *key)
 {
-	SPIPlanPtr	plan = prepare(key->make_sql(cache->plan, key->part));
+	SPIPlanPtr plan = prepare(key->make_sql(cache->plan, key->part));
 	MemoryContext oldcontext;
-	KeptQuery  *kept;
+	KeptQuery *kept;
 
 	if (cache->nkept == MAX_KEPT)
 		evict_one(cache);
@@ -207,12 +211,12 @@ add_kept(QueryCache *cache, const QueryKey *key)
 static KeptQuery *
 find_kept(QueryCache *cache, const QueryKey *key)
 {
-	int			magnitude = magnitude_of(key->nrows);
+	int magnitude = magnitude_of(key->nrows);
 
 	measure_sources(cache);
 	for (int i = 0; i < cache->nkept; i++)
 	{
-		KeptQuery  *kept = &cache->kept[i];
+		KeptQuery *kept = &cache->kept[i];
 
 		if (kept->make_sql != key->make_sql || kept->magnitude != magnitude ||
 			!bms_equal(kept->part, key->part))
@@ -251,7 +255,7 @@ execute(SPIPlanPtr plan, RowConsumer consume, void *arg)
 {
 	ConsumerDest dest = {{0}};
 	SPIExecuteOptions options = {0};
-	int			result;
+	int result;
 
 	dest.pub.receiveSlot = receive_row;
 	dest.pub.rStartup = receive_start;
@@ -271,9 +275,10 @@ execute(SPIPlanPtr plan, RowConsumer consume, void *arg)
 
 /* Runs a query whose plan is kept. */
 void
-derive_query_run_kept(QueryCache *cache, const QueryKey *key, RowConsumer consume, void *arg)
+derive_query_run_kept(QueryCache *cache, const QueryKey *key, RowConsumer consume,
+					  void *arg)
 {
-	KeptQuery  *kept = find_kept(cache, key);
+	KeptQuery *kept = find_kept(cache, key);
 
 	kept->last_used = ++cache->clock;
 	execute(kept->plan, consume, arg);
@@ -283,7 +288,7 @@ derive_query_run_kept(QueryCache *cache, const QueryKey *key, RowConsumer consum
 void
 derive_query_run_once(const char *sql, RowConsumer consume, void *arg)
 {
-	SPIPlanPtr	plan = prepare(sql);
+	SPIPlanPtr plan = prepare(sql);
 
 	execute(plan, consume, arg);
 	SPI_freeplan(plan);
@@ -291,10 +296,11 @@ derive_query_run_once(const char *sql, RowConsumer consume, void *arg)
 
 /* Makes a tuplestore visible to the open SPI connection's queries under a name. */
 void
-derive_query_register(const char *name, TupleDesc desc, Tuplestorestate *rows, int64 nrows)
+derive_query_register(const char *name, TupleDesc desc, Tuplestorestate *rows,
+					  int64 nrows)
 {
 	EphemeralNamedRelation relation = palloc0(sizeof(EphemeralNamedRelationData));
-	int			result;
+	int result;
 
 	relation->md.name = pstrdup(name);
 	relation->md.reliddesc = InvalidOid;
@@ -304,7 +310,8 @@ derive_query_register(const char *name, TupleDesc desc, Tuplestorestate *rows, i
 	relation->reldata = rows;
 	result = SPI_register_relation(relation);
 	if (result != SPI_OK_REL_REGISTER)
-		elog(ERROR, "could not register \"%s\": %s", name, SPI_result_code_string(result));
+		elog(ERROR, "could not register \"%s\": %s", name,
+			 SPI_result_code_string(result));
 }
 
 /* Takes a name back. */

@@ -13,10 +13,10 @@
 #include "plan/plan.h"
 
 /* Takes one row of a result; the row is only good during the call. */
-typedef void (*RowConsumer) (TupleTableSlot *row, void *arg);
+typedef void (*RowConsumer)(TupleTableSlot *row, void *arg);
 
 /* Makes the SQL of a kept query. */
-typedef char *(*SqlMaker) (ViewPlan *plan, Bitmapset *part);
+typedef char *(*SqlMaker)(ViewPlan *plan, Bitmapset *part);
 
 /* The kept plans of one view; opaque. */
 typedef struct QueryCache QueryCache;
@@ -24,10 +24,10 @@ typedef struct QueryCache QueryCache;
 /* Which plan is wanted: all of it must be equal for a kept one to be used. */
 typedef struct QueryKey
 {
-	SqlMaker	make_sql;		/* which SQL of the view */
-	Bitmapset  *part;			/* handed to make_sql */
-	int64		nrows;			/* of the tuplestores; its order of magnitude counts */
-	uint64	   *generations;	/* layout of each source's delta, 0 if not read; or NULL */
+	SqlMaker make_sql;	 /* which SQL of the view */
+	Bitmapset *part;	 /* handed to make_sql */
+	int64 nrows;		 /* of the tuplestores; its order of magnitude counts */
+	uint64 *generations; /* layout of each source's delta, 0 if not read; or NULL */
 } QueryKey;
 
 extern QueryCache *derive_query_cache(MemoryContext context, ViewPlan *plan);
@@ -40,4 +40,4 @@ extern void derive_query_register(const char *name, TupleDesc desc, Tuplestorest
 								  int64 nrows);
 extern void derive_query_unregister(const char *name);
 
-#endif							/* DERIVE_MAINTAIN_DELTA_QUERY_H */
+#endif /* DERIVE_MAINTAIN_DELTA_QUERY_H */

@@ -35,36 +35,37 @@
 
 typedef struct FoldRun
 {
-	ViewRun    *run;
-	Stage	   *stage;
-	FoldMath   *math;
+	ViewRun *run;
+	Stage *stage;
+	FoldMath *math;
 	TouchedGroups *touched;
-	Target	   *state;
-	Target	   *view;
+	Target *state;
+	Target *view;
 
-	ExprContext *econtext;		/* its per-tuple memory is that of a group */
+	ExprContext *econtext; /* its per-tuple memory is that of a group */
 	ProjectionInfo *projection;
-	ExprState  *having;
-	TupleTableSlot *projected;	/* virtual, view's row */
+	ExprState *having;
+	TupleTableSlot *projected; /* virtual, view's row */
 	TupleTableSlot *old_row;
 	TupleTableSlot *new_row;
-	TupleTableSlot *new_state;	/* virtual, state row */
+	TupleTableSlot *new_state; /* virtual, state row */
 
-	RowSort    *rows;			/* signed rows, applied at the end; NULL: at once */
+	RowSort *rows; /* signed rows, applied at the end; NULL: at once */
 } FoldRun;
 
 /* Tells whether each row of the view belongs to one group, the same for ever. */
 static bool
 rows_are_groups(ViewRun *run)
 {
-	Bitmapset  *keys = NULL;
-	ListCell   *lc;
+	Bitmapset *keys = NULL;
+	ListCell *lc;
 
 	if (run->view->access == TARGET_ONLY_ROW)
 		return true;
-	foreach(lc, run->view->key)
+	foreach (lc, run->view->key)
 	{
-		TargetEntry *output = list_nth_node(TargetEntry, run->outputs, lfirst_int(lc) - 1);
+		TargetEntry *output = list_nth_node(TargetEntry, run->outputs,
+											lfirst_int(lc) - 1);
 
 		if (IsA(output->expr, Var) &&
 			((Var *) output->expr)->varattno <= run->plan->stage->nkeys)
@@ -89,8 +90,8 @@ begin_fold(FoldRun *fold, ViewRun *run, bool first)
 	fold->new_row = MakeSingleTupleTableSlot(run->view->desc, &TTSOpsVirtual);
 	fold->new_state = MakeSingleTupleTableSlot(run->state->desc, &TTSOpsVirtual);
 	fold->econtext = CreateStandaloneExprContext();
-	fold->projection = ExecBuildProjectionInfo(run->outputs, fold->econtext, fold->projected,
-											   NULL, run->state->desc);
+	fold->projection = ExecBuildProjectionInfo(run->outputs, fold->econtext,
+											   fold->projected, NULL, run->state->desc);
 	fold->having = run->having != NULL ? ExecInitExpr(run->having, NULL) : NULL;
 	if (!first && !rows_are_groups(run))
 		fold->rows = derive_sort_begin(run->view);
@@ -117,15 +118,15 @@ static TupleTableSlot *
 row_of_state(FoldRun *fold, TupleTableSlot *state, TupleTableSlot *slot)
 {
 	TupleTableSlot *projected;
-	int			natts;
+	int natts;
 
 	if (state == NULL)
 		return NULL;
 	fold->econtext->ecxt_scantuple = state;
 	if (fold->having != NULL)
 	{
-		bool		isnull;
-		Datum		passes = ExecEvalExprSwitchContext(fold->having, fold->econtext, &isnull);
+		bool isnull;
+		Datum passes = ExecEvalExprSwitchContext(fold->having, fold->econtext, &isnull);
 
 		if (isnull || !DatumGetBool(passes))
 			return NULL;
@@ -168,7 +169,7 @@ change_group(FoldRun *fold, TupleTableSlot *old, TupleTableSlot *new)
 static void
 take_delta(TupleTableSlot *delta, void *arg)
 {
-	FoldRun    *fold = (FoldRun *) arg;
+	FoldRun *fold = (FoldRun *) arg;
 	MemoryContext oldcontext;
 	TupleTableSlot *old;
 
@@ -198,7 +199,7 @@ take_delta(TupleTableSlot *delta, void *arg)
 static void
 take_recomputed(TupleTableSlot *keys, TupleTableSlot *state, void *arg)
 {
-	FoldRun    *fold = (FoldRun *) arg;
+	FoldRun *fold = (FoldRun *) arg;
 	MemoryContext oldcontext;
 
 	CHECK_FOR_INTERRUPTS();
@@ -212,7 +213,7 @@ take_recomputed(TupleTableSlot *keys, TupleTableSlot *state, void *arg)
 void
 derive_fold_apply(ViewRun *run)
 {
-	FoldRun		fold;
+	FoldRun fold;
 
 	begin_fold(&fold, run, false);
 	fold.touched = derive_touched_begin(run);
@@ -227,10 +228,10 @@ derive_fold_apply(ViewRun *run)
 static void
 take_first_state(TupleTableSlot *row, void *arg)
 {
-	FoldRun    *fold = (FoldRun *) arg;
+	FoldRun *fold = (FoldRun *) arg;
 	MemoryContext oldcontext;
 	TupleTableSlot *new_row;
-	int			natts = fold->new_state->tts_tupleDescriptor->natts;
+	int natts = fold->new_state->tts_tupleDescriptor->natts;
 
 	CHECK_FOR_INTERRUPTS();
 	ResetExprContext(fold->econtext);
@@ -253,7 +254,7 @@ take_first_state(TupleTableSlot *row, void *arg)
 void
 derive_fold_build(ViewRun *run)
 {
-	FoldRun		fold;
+	FoldRun fold;
 
 	begin_fold(&fold, run, true);
 	derive_query_run_once(derive_plan_full_sql(run->plan), take_first_state, &fold);

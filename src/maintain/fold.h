@@ -13,4 +13,4 @@
 extern void derive_fold_apply(ViewRun *run);
 extern void derive_fold_build(ViewRun *run);
 
-#endif							/* DERIVE_MAINTAIN_FOLD_H */
+#endif /* DERIVE_MAINTAIN_FOLD_H */

@@ -34,18 +34,18 @@
 typedef struct ColumnMath
 {
 	const FoldColumn *column;
-	int			state;			/* 0-based column of the state row */
-	int			delta;			/* 0-based column of the delta row */
-	FmgrInfo	plus;
-	FmgrInfo	minus;
-	FmgrInfo	compare;
+	int state; /* 0-based column of the state row */
+	int delta; /* 0-based column of the delta row */
+	FmgrInfo plus;
+	FmgrInfo minus;
+	FmgrInfo compare;
 } ColumnMath;
 
 struct FoldMath
 {
-	Stage	   *stage;
-	int			n;				/* 0-based column of "n" in both rows */
-	ColumnMath *columns;		/* [stage->ncolumns] */
+	Stage *stage;
+	int n;				 /* 0-based column of "n" in both rows */
+	ColumnMath *columns; /* [stage->ncolumns] */
 };
 
 /* Returns how many columns of the delta row belong to a state column. */
@@ -71,8 +71,8 @@ delta_width(const FoldColumn *column)
 FoldMath *
 derive_fold_math(Stage *stage)
 {
-	FoldMath   *math = palloc0(sizeof(FoldMath));
-	int			delta = stage->nkeys + 1;
+	FoldMath *math = palloc0(sizeof(FoldMath));
+	int delta = stage->nkeys + 1;
 
 	math->stage = stage;
 	math->n = stage->nkeys;
@@ -99,7 +99,7 @@ derive_fold_math(Stage *stage)
 void
 derive_fold_set_keys(FoldMath *math, TupleTableSlot *state, TupleTableSlot *row)
 {
-	int			nkeys = math->stage->nkeys;
+	int nkeys = math->stage->nkeys;
 
 	ExecClearTuple(state);
 	memset(state->tts_isnull, true, sizeof(bool) * state->tts_tupleDescriptor->natts);
@@ -112,7 +112,7 @@ derive_fold_set_keys(FoldMath *math, TupleTableSlot *state, TupleTableSlot *row)
 static int64
 add_count(TupleTableSlot *old, int state, TupleTableSlot *delta, int column)
 {
-	int64		count = 0;
+	int64 count = 0;
 
 	if (old != NULL && !old->tts_isnull[state])
 		count += DatumGetInt64(old->tts_values[state]);
@@ -131,7 +131,7 @@ add_count(TupleTableSlot *old, int state, TupleTableSlot *delta, int column)
 static bool
 is_special(const FoldColumn *column, Datum value, bool isnull)
 {
-	Numeric		number;
+	Numeric number;
 
 	if (isnull || column->type != NUMERICOID)
 		return false;
@@ -143,8 +143,8 @@ is_special(const FoldColumn *column, Datum value, bool isnull)
 static int64
 inputs_of_sum(FoldMath *math, const FoldColumn *column, TupleTableSlot *new)
 {
-	int			count = column->count_column < 0 ? math->n
-		: math->columns[column->count_column].state;
+	int count = column->count_column < 0 ? math->n
+										 : math->columns[column->count_column].state;
 
 	return DatumGetInt64(new->tts_values[count]);
 }
@@ -155,12 +155,12 @@ fold_sum(FoldMath *math, ColumnMath *sum, TupleTableSlot *old, TupleTableSlot *d
 		 TupleTableSlot *new)
 {
 	const FoldColumn *column = sum->column;
-	bool		have = old != NULL && !old->tts_isnull[sum->state];
-	Datum		value = have ? old->tts_values[sum->state] : (Datum) 0;
-	Datum		plus = delta->tts_values[sum->delta];
-	bool		plus_null = delta->tts_isnull[sum->delta];
-	Datum		minus = delta->tts_values[sum->delta + 1];
-	bool		minus_null = delta->tts_isnull[sum->delta + 1];
+	bool have = old != NULL && !old->tts_isnull[sum->state];
+	Datum value = have ? old->tts_values[sum->state] : (Datum) 0;
+	Datum plus = delta->tts_values[sum->delta];
+	bool plus_null = delta->tts_isnull[sum->delta];
+	Datum minus = delta->tts_values[sum->delta + 1];
+	bool minus_null = delta->tts_isnull[sum->delta + 1];
 
 	new->tts_isnull[sum->state] = true;
 	if (inputs_of_sum(math, column, new) == 0)
@@ -172,12 +172,13 @@ fold_sum(FoldMath *math, ColumnMath *sum, TupleTableSlot *old, TupleTableSlot *d
 	if (!minus_null && column->scale_guard &&
 		(!have || delta->tts_isnull[sum->delta + 2] ||
 		 DatumGetInt32(delta->tts_values[sum->delta + 2]) >=
-		 DatumGetInt32(DirectFunctionCall1(numeric_scale, value))))
+			 DatumGetInt32(DirectFunctionCall1(numeric_scale, value))))
 		return false;
 
 	if (!plus_null)
 	{
-		value = have ? FunctionCall2Coll(&sum->plus, column->collation, value, plus) : plus;
+		value = have ? FunctionCall2Coll(&sum->plus, column->collation, value, plus)
+					 : plus;
 		have = true;
 	}
 	if (!minus_null)
@@ -196,26 +197,28 @@ static bool
 fold_extreme(ColumnMath *extreme, TupleTableSlot *old, TupleTableSlot *delta,
 			 TupleTableSlot *new)
 {
-	Oid			collation = extreme->column->collation;
-	int			sign = extreme->column->kind == FOLD_MIN ? 1 : -1;
-	bool		have = old != NULL && !old->tts_isnull[extreme->state];
-	Datum		value = have ? old->tts_values[extreme->state] : (Datum) 0;
+	Oid collation = extreme->column->collation;
+	int sign = extreme->column->kind == FOLD_MIN ? 1 : -1;
+	bool have = old != NULL && !old->tts_isnull[extreme->state];
+	Datum value = have ? old->tts_values[extreme->state] : (Datum) 0;
 
 	if (!delta->tts_isnull[extreme->delta])
 	{
-		Datum		plus = delta->tts_values[extreme->delta];
+		Datum plus = delta->tts_values[extreme->delta];
 
 		if (!have || sign * DatumGetInt32(FunctionCall2Coll(&extreme->compare, collation,
-															plus, value)) < 0)
+															plus, value)) <
+						 0)
 			value = plus;
 		have = true;
 	}
 	if (!delta->tts_isnull[extreme->delta + 1])
 	{
-		Datum		minus = delta->tts_values[extreme->delta + 1];
+		Datum minus = delta->tts_values[extreme->delta + 1];
 
 		if (!have || sign * DatumGetInt32(FunctionCall2Coll(&extreme->compare, collation,
-															minus, value)) <= 0)
+															minus, value)) <=
+						 0)
 			return false;
 	}
 	new->tts_values[extreme->state] = value;
@@ -225,7 +228,8 @@ fold_extreme(ColumnMath *extreme, TupleTableSlot *old, TupleTableSlot *delta,
 
 /* Folds all counts, on which the sums depend. */
 static void
-fold_counts(FoldMath *math, TupleTableSlot *old, TupleTableSlot *delta, TupleTableSlot *new)
+fold_counts(FoldMath *math, TupleTableSlot *old, TupleTableSlot *delta,
+			TupleTableSlot *new)
 {
 	new->tts_values[math->n] = Int64GetDatum(add_count(old, math->n, delta, math->n));
 	new->tts_isnull[math->n] = false;
@@ -235,8 +239,8 @@ fold_counts(FoldMath *math, TupleTableSlot *old, TupleTableSlot *delta, TupleTab
 
 		if (column->column->kind != FOLD_COUNT)
 			continue;
-		new->tts_values[column->state] =
-			Int64GetDatum(add_count(old, column->state, delta, column->delta));
+		new->tts_values[column->state] = Int64GetDatum(
+			add_count(old, column->state, delta, column->delta));
 		new->tts_isnull[column->state] = false;
 	}
 }
@@ -250,7 +254,7 @@ FoldResult
 derive_fold_add(FoldMath *math, TupleTableSlot *old, TupleTableSlot *delta,
 				TupleTableSlot *new)
 {
-	bool		folded = !math->stage->always_recompute;
+	bool folded = !math->stage->always_recompute;
 
 	if (old != NULL)
 	{

@@ -16,14 +16,15 @@ typedef struct FoldMath FoldMath;
 
 typedef enum FoldResult
 {
-	FOLD_NEW_STATE,				/* the new state is there */
-	FOLD_GONE,					/* the group has no rows any more, or never had */
-	FOLD_RECOMPUTE				/* no inverse: compute the group anew */
+	FOLD_NEW_STATE, /* the new state is there */
+	FOLD_GONE,		/* the group has no rows any more, or never had */
+	FOLD_RECOMPUTE	/* no inverse: compute the group anew */
 } FoldResult;
 
 extern FoldMath *derive_fold_math(Stage *stage);
-extern void derive_fold_set_keys(FoldMath *math, TupleTableSlot *state, TupleTableSlot *row);
-extern FoldResult derive_fold_add(FoldMath *math, TupleTableSlot *old, TupleTableSlot *delta,
-								  TupleTableSlot *new);
+extern void
+derive_fold_set_keys(FoldMath *math, TupleTableSlot *state, TupleTableSlot *row);
+extern FoldResult derive_fold_add(FoldMath *math, TupleTableSlot *old,
+								  TupleTableSlot *delta, TupleTableSlot *new);
 
-#endif							/* DERIVE_MAINTAIN_FOLD_MATH_H */
+#endif /* DERIVE_MAINTAIN_FOLD_MATH_H */

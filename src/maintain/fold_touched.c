@@ -28,21 +28,21 @@
 /* The groups with one pattern of NULLs. */
 typedef struct TouchedPattern
 {
-	Bitmapset  *nulls;			/* keys (0-based) that are NULL */
+	Bitmapset *nulls; /* keys (0-based) that are NULL */
 	Tuplestorestate *rows;
-	int64		nrows;
+	int64 nrows;
 } TouchedPattern;
 
 struct TouchedGroups
 {
 	MemoryContext context;
-	Stage	   *stage;
-	TupleDesc	desc;			/* k1 .. kn */
-	List	   *patterns;		/* of TouchedPattern */
-	TupleTableSlot *keys;		/* virtual state rows for the consumer */
+	Stage *stage;
+	TupleDesc desc;		  /* k1 .. kn */
+	List *patterns;		  /* of TouchedPattern */
+	TupleTableSlot *keys; /* virtual state rows for the consumer */
 	TupleTableSlot *state;
 	GroupConsumer consume;
-	void	   *arg;
+	void *arg;
 };
 
 /* Makes an empty collection, in the run's context. */
@@ -51,15 +51,15 @@ derive_touched_begin(ViewRun *run)
 {
 	MemoryContext oldcontext = MemoryContextSwitchTo(run->context);
 	TouchedGroups *touched = palloc0(sizeof(TouchedGroups));
-	Stage	   *stage = run->plan->stage;
+	Stage *stage = run->plan->stage;
 
 	touched->context = run->context;
 	touched->stage = stage;
 	touched->desc = CreateTemplateTupleDesc(stage->nkeys);
 	for (int i = 0; i < stage->nkeys; i++)
 	{
-		TupleDescInitEntry(touched->desc, i + 1, psprintf("k%d", i + 1), stage->keys[i].type,
-						   stage->keys[i].typmod, 0);
+		TupleDescInitEntry(touched->desc, i + 1, psprintf("k%d", i + 1),
+						   stage->keys[i].type, stage->keys[i].typmod, 0);
 		TupleDescInitEntryCollation(touched->desc, i + 1, stage->keys[i].collation);
 	}
 	touched->keys = MakeSingleTupleTableSlot(run->state->desc, &TTSOpsVirtual);
@@ -72,11 +72,11 @@ derive_touched_begin(ViewRun *run)
 static TouchedPattern *
 find_pattern(TouchedGroups *touched, Bitmapset *nulls)
 {
-	ListCell   *lc;
+	ListCell *lc;
 	MemoryContext oldcontext;
 	TouchedPattern *pattern;
 
-	foreach(lc, touched->patterns)
+	foreach (lc, touched->patterns)
 	{
 		pattern = (TouchedPattern *) lfirst(lc);
 		if (bms_equal(pattern->nulls, nulls))
@@ -97,7 +97,7 @@ find_pattern(TouchedGroups *touched, Bitmapset *nulls)
 void
 derive_touched_add(TouchedGroups *touched, TupleTableSlot *state)
 {
-	Bitmapset  *nulls = NULL;
+	Bitmapset *nulls = NULL;
 	TouchedPattern *pattern;
 
 	for (int i = 0; i < touched->stage->nkeys; i++)
@@ -106,16 +106,17 @@ derive_touched_add(TouchedGroups *touched, TupleTableSlot *state)
 			nulls = bms_add_member(nulls, i);
 	}
 	pattern = find_pattern(touched, nulls);
-	tuplestore_putvalues(pattern->rows, touched->desc, state->tts_values, state->tts_isnull);
+	tuplestore_putvalues(pattern->rows, touched->desc, state->tts_values,
+						 state->tts_isnull);
 	pattern->nrows++;
 	bms_free(nulls);
 }
 
 /* Appends "left.name operator right.name" with the operator's schema. */
 static void
-append_equality(StringInfo sql, Oid operator, const char *left, const char *right)
+append_equality(StringInfo sql, Oid operator, const char * left, const char *right)
 {
-	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
 	Form_pg_operator form;
 
 	if (!HeapTupleIsValid(tuple))
@@ -134,7 +135,7 @@ append_equality(StringInfo sql, Oid operator, const char *left, const char *righ
 static char *
 make_touched_sql(ViewPlan *plan, Bitmapset *nulls)
 {
-	Stage	   *stage = plan->stage;
+	Stage *stage = plan->stage;
 	StringInfoData sql;
 	const char *and = "";
 
@@ -169,9 +170,9 @@ static void
 take_row(TupleTableSlot *row, void *arg)
 {
 	TouchedGroups *touched = (TouchedGroups *) arg;
-	int			nkeys = touched->stage->nkeys;
-	int			nstate = touched->state->tts_tupleDescriptor->natts;
-	bool		gone;
+	int nkeys = touched->stage->nkeys;
+	int nstate = touched->state->tts_tupleDescriptor->natts;
+	bool gone;
 
 	slot_getallattrs(row);
 	ExecClearTuple(touched->keys);
@@ -180,7 +181,7 @@ take_row(TupleTableSlot *row, void *arg)
 	memcpy(touched->keys->tts_isnull, row->tts_isnull, sizeof(bool) * nkeys);
 	ExecStoreVirtualTuple(touched->keys);
 
-	gone = row->tts_isnull[nkeys + nkeys];	/* "n" */
+	gone = row->tts_isnull[nkeys + nkeys]; /* "n" */
 	ExecClearTuple(touched->state);
 	memcpy(touched->state->tts_values, row->tts_values + nkeys, sizeof(Datum) * nstate);
 	memcpy(touched->state->tts_isnull, row->tts_isnull + nkeys, sizeof(bool) * nstate);
@@ -193,14 +194,14 @@ take_row(TupleTableSlot *row, void *arg)
 void
 derive_touched_run(TouchedGroups *touched, ViewRun *run, GroupConsumer consume, void *arg)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	touched->consume = consume;
 	touched->arg = arg;
-	foreach(lc, touched->patterns)
+	foreach (lc, touched->patterns)
 	{
 		TouchedPattern *pattern = (TouchedPattern *) lfirst(lc);
-		QueryKey	key = {make_touched_sql, pattern->nulls, pattern->nrows, NULL};
+		QueryKey key = {make_touched_sql, pattern->nulls, pattern->nrows, NULL};
 
 		derive_query_register(TOUCHED_NAME, touched->desc, pattern->rows, pattern->nrows);
 		derive_query_run_kept(run->queries, &key, take_row, touched);

@@ -25,8 +25,8 @@
 static int
 compare_xids(const void *a, const void *b)
 {
-	uint64		x = *(const uint64 *) a;
-	uint64		y = *(const uint64 *) b;
+	uint64 x = *(const uint64 *) a;
+	uint64 y = *(const uint64 *) b;
 
 	return x < y ? -1 : (x > y ? 1 : 0);
 }
@@ -36,7 +36,7 @@ uint64
 derive_frontier_widen(TransactionId xid)
 {
 	FullTransactionId next = ReadNextFullTransactionId();
-	uint32		epoch = EpochFromFullTransactionId(next);
+	uint32 epoch = EpochFromFullTransactionId(next);
 
 	if (xid > XidFromFullTransactionId(next))
 		epoch--;
@@ -47,7 +47,7 @@ derive_frontier_widen(TransactionId xid)
 static Frontier *
 make_frontier(int n)
 {
-	Frontier   *f = palloc(sizeof(Frontier));
+	Frontier *f = palloc(sizeof(Frontier));
 
 	f->xip = palloc(sizeof(uint64) * Max(n, 1));
 	f->nxip = 0;
@@ -58,7 +58,7 @@ make_frontier(int n)
 Frontier *
 derive_frontier_from_snapshot(Snapshot snapshot)
 {
-	Frontier   *f = make_frontier(snapshot->xcnt);
+	Frontier *f = make_frontier(snapshot->xcnt);
 
 	f->xmin = derive_frontier_widen(snapshot->xmin);
 	f->xmax = derive_frontier_widen(snapshot->xmax);
@@ -73,7 +73,7 @@ derive_frontier_from_snapshot(Snapshot snapshot)
 Frontier *
 derive_frontier_copy(const Frontier *frontier)
 {
-	Frontier   *f = make_frontier(frontier->nxip);
+	Frontier *f = make_frontier(frontier->nxip);
 
 	f->xmin = frontier->xmin;
 	f->xmax = frontier->xmax;
@@ -96,8 +96,8 @@ derive_frontier_free(Frontier *frontier)
 Frontier *
 derive_frontier_parse(const char *text)
 {
-	Frontier   *f = make_frontier(strlen(text) / 2 + 1);
-	char	   *p;
+	Frontier *f = make_frontier(strlen(text) / 2 + 1);
+	char *p;
 
 	f->xmin = strtoull(text, &p, 10);
 	f->xmax = strtoull(p + 1, &p, 10);
@@ -117,7 +117,8 @@ derive_frontier_text(const Frontier *frontier)
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	appendStringInfo(&buf, UINT64_FORMAT ":" UINT64_FORMAT ":", frontier->xmin, frontier->xmax);
+	appendStringInfo(&buf, UINT64_FORMAT ":" UINT64_FORMAT ":", frontier->xmin,
+					 frontier->xmax);
 	for (int i = 0; i < frontier->nxip; i++)
 		appendStringInfo(&buf, "%s" UINT64_FORMAT, i > 0 ? "," : "", frontier->xip[i]);
 	return buf.data;
@@ -131,6 +132,6 @@ derive_frontier_contains(const Frontier *frontier, uint64 xid)
 		return true;
 	if (xid >= frontier->xmax)
 		return false;
-	return frontier->nxip == 0 ||
-		bsearch(&xid, frontier->xip, frontier->nxip, sizeof(uint64), compare_xids) == NULL;
+	return frontier->nxip == 0 || bsearch(&xid, frontier->xip, frontier->nxip,
+										  sizeof(uint64), compare_xids) == NULL;
 }

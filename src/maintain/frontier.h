@@ -13,10 +13,10 @@
 /* A snapshot in 64-bit transaction ids, which never wrap around. */
 typedef struct Frontier
 {
-	uint64		xmin;			/* everything below is contained, if it committed */
-	uint64		xmax;			/* nothing at or above is */
-	int			nxip;
-	uint64	   *xip;			/* [nxip] in progress between the two, ascending */
+	uint64 xmin; /* everything below is contained, if it committed */
+	uint64 xmax; /* nothing at or above is */
+	int nxip;
+	uint64 *xip; /* [nxip] in progress between the two, ascending */
 } Frontier;
 
 extern uint64 derive_frontier_widen(TransactionId xid);
@@ -27,4 +27,4 @@ extern Frontier *derive_frontier_parse(const char *text);
 extern char *derive_frontier_text(const Frontier *frontier);
 extern bool derive_frontier_contains(const Frontier *frontier, uint64 xid);
 
-#endif							/* DERIVE_MAINTAIN_FRONTIER_H */
+#endif /* DERIVE_MAINTAIN_FRONTIER_H */

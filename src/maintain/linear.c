@@ -25,13 +25,13 @@
 
 struct LinearApplier
 {
-	Target	   *target;
+	Target *target;
 	TargetAccess access;
 	MemoryContext row_context;	/* reset for each row */
 	MemoryContext held_context; /* of the row held back */
 	TupleTableSlot *row;		/* minimal: the present row */
 	TupleTableSlot *held;		/* minimal: a row that leaves, held back */
-	int64		held_copies;	/* 0: none is held back */
+	int64 held_copies;			/* 0: none is held back */
 };
 
 /* Removes what is held back. */
@@ -84,9 +84,9 @@ derive_linear_take(TupleTableSlot *row, void *arg)
 {
 	LinearApplier *applier = (LinearApplier *) arg;
 	MemoryContext oldcontext = MemoryContextSwitchTo(applier->row_context);
-	bool		isnull;
-	int64		count = DatumGetInt64(slot_getattr(row, COUNT_COLUMN, &isnull));
-	Datum		image = slot_getattr(row, IMAGE_COLUMN, &isnull);
+	bool isnull;
+	int64 count = DatumGetInt64(slot_getattr(row, COUNT_COLUMN, &isnull));
+	Datum image = slot_getattr(row, IMAGE_COLUMN, &isnull);
 
 	if (count > 0)
 		arrive(applier, image, count);
@@ -110,8 +110,8 @@ derive_linear_begin(Target *target)
 	applier->access = spec->access;
 	applier->row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_derive row",
 												 ALLOCSET_DEFAULT_SIZES);
-	applier->held_context = AllocSetContextCreate(CurrentMemoryContext, "pg_derive held row",
-												  ALLOCSET_SMALL_SIZES);
+	applier->held_context = AllocSetContextCreate(
+		CurrentMemoryContext, "pg_derive held row", ALLOCSET_SMALL_SIZES);
 	applier->row = MakeSingleTupleTableSlot(spec->desc, &TTSOpsMinimalTuple);
 	applier->held = MakeSingleTupleTableSlot(spec->desc, &TTSOpsMinimalTuple);
 	return applier;
@@ -133,7 +133,7 @@ derive_linear_end(LinearApplier *applier)
 void
 derive_linear_apply(ViewRun *run)
 {
-	Target	   *target = derive_target_open(run->view, run->out, false);
+	Target *target = derive_target_open(run->view, run->out, false);
 	LinearApplier *applier = derive_linear_begin(target);
 
 	derive_query_run_kept(run->queries, &run->delta_key, derive_linear_take, applier);

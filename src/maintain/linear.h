@@ -14,10 +14,10 @@
 typedef struct LinearApplier LinearApplier;
 
 extern LinearApplier *derive_linear_begin(Target *target);
-extern void derive_linear_take(TupleTableSlot *row, void *applier);	/* a RowConsumer */
+extern void derive_linear_take(TupleTableSlot *row, void *applier); /* a RowConsumer */
 extern void derive_linear_end(LinearApplier *applier);
 
 extern void derive_linear_apply(ViewRun *run);
 extern void derive_linear_diff(Target *target, const char *diff_sql);
 
-#endif							/* DERIVE_MAINTAIN_LINEAR_H */
+#endif /* DERIVE_MAINTAIN_LINEAR_H */

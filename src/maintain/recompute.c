@@ -27,18 +27,18 @@
 
 typedef struct Build
 {
-	Target	   *target;
-	TupleTableSlot *row;		/* virtual, of the view */
-	MemoryContext row_context;	/* reset for each row */
+	Target *target;
+	TupleTableSlot *row;	   /* virtual, of the view */
+	MemoryContext row_context; /* reset for each row */
 } Build;
 
 /* Inserts a row of the query's result (a RowConsumer). */
 static void
 take_first_row(TupleTableSlot *row, void *arg)
 {
-	Build	   *build = (Build *) arg;
+	Build *build = (Build *) arg;
 	MemoryContext oldcontext = MemoryContextSwitchTo(build->row_context);
-	int			natts = build->row->tts_tupleDescriptor->natts;
+	int natts = build->row->tts_tupleDescriptor->natts;
 
 	CHECK_FOR_INTERRUPTS();
 	slot_getallattrs(row);
@@ -56,7 +56,7 @@ take_first_row(TupleTableSlot *row, void *arg)
 void
 derive_recompute_build(ViewRun *run)
 {
-	Build		build;
+	Build build;
 
 	if (run->plan->stage->kind == STAGE_FOLD)
 	{
@@ -76,7 +76,7 @@ derive_recompute_build(ViewRun *run)
 static int64
 diff_relation(TargetSpec *spec, SourceDelta *out, const char *new_sql)
 {
-	Target	   *target = derive_target_open(spec, out, false);
+	Target *target = derive_target_open(spec, out, false);
 
 	derive_linear_diff(target, derive_plan_diff_sql(new_sql, spec->relid, spec->key));
 	return derive_target_close(target);
@@ -90,15 +90,15 @@ derive_recompute_diff(ViewRun *run)
 
 	if (run->plan->stage->kind == STAGE_FOLD)
 	{
-		Oid			state = run->state->relid;
+		Oid state = run->state->relid;
 		const char *schema = get_namespace_name(get_rel_namespace(state));
 
 		diff_relation(run->state, NULL, new_sql);
 		CommandCounterIncrement();
 		UpdateActiveSnapshotCommandId();
 		DERIVE_STEP("tick-state-written");
-		new_sql = derive_plan_output_sql(run->plan,
-										 quote_qualified_identifier(schema, get_rel_name(state)));
+		new_sql = derive_plan_output_sql(
+			run->plan, quote_qualified_identifier(schema, get_rel_name(state)));
 	}
 	run->rows_changed += diff_relation(run->view, run->out, new_sql);
 }

@@ -13,4 +13,4 @@
 extern void derive_recompute_build(ViewRun *run);
 extern void derive_recompute_diff(ViewRun *run);
 
-#endif							/* DERIVE_MAINTAIN_RECOMPUTE_H */
+#endif /* DERIVE_MAINTAIN_RECOMPUTE_H */

@@ -44,23 +44,23 @@
 
 struct RowShape
 {
-	TupleDesc	desc;			/* of the image, storage as the types have it */
-	int			natts;			/* of the rows; desc may have fewer */
-	int		   *source;			/* [desc->natts] 0-based column of the rows */
-	bool	   *nested;			/* [desc->natts] holds rows within */
-	bool		any_nested;
-	Datum	   *values;			/* [desc->natts] scratch */
-	bool	   *nulls;
+	TupleDesc desc; /* of the image, storage as the types have it */
+	int natts;		/* of the rows; desc may have fewer */
+	int *source;	/* [desc->natts] 0-based column of the rows */
+	bool *nested;	/* [desc->natts] holds rows within */
+	bool any_nested;
+	Datum *values; /* [desc->natts] scratch */
+	bool *nulls;
 };
 
 /* What a call site of the SQL functions remembers of its argument. */
 typedef struct ShapeCache
 {
-	Oid			type;
-	int32		typmod;
-	RowShape   *shape;
-	Datum	   *values;			/* [shape->natts] */
-	bool	   *nulls;
+	Oid type;
+	int32 typmod;
+	RowShape *shape;
+	Datum *values; /* [shape->natts] */
+	bool *nulls;
 } ShapeCache;
 
 PG_FUNCTION_INFO_V1(derive_row_image);
@@ -72,8 +72,8 @@ static Datum canonical_value(Oid type, bool nested, Form_pg_attribute att, Datum
 static bool
 type_has_rows(Oid type)
 {
-	Oid			base = getBaseType(type);
-	Oid			element = get_element_type(base);
+	Oid base = getBaseType(type);
+	Oid element = get_element_type(base);
 
 	return type_is_rowtype(base) || (OidIsValid(element) && type_has_rows(element));
 }
@@ -85,8 +85,8 @@ type_has_rows(Oid type)
 static RowShape *
 make_shape(TupleDesc desc, bool keep_dropped)
 {
-	RowShape   *shape = palloc0(sizeof(RowShape));
-	int			natts = 0;
+	RowShape *shape = palloc0(sizeof(RowShape));
+	int natts = 0;
 
 	shape->natts = desc->natts;
 	shape->source = palloc(sizeof(int) * Max(1, desc->natts));
@@ -134,7 +134,7 @@ make_canonical(RowShape *shape, const Datum *values, const bool *nulls)
 	for (int i = 0; i < shape->desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(shape->desc, i);
-		int			source = shape->source[i];
+		int source = shape->source[i];
 
 		shape->nulls[i] = nulls[source] || att->attisdropped;
 		shape->values[i] = values[source];
@@ -149,13 +149,13 @@ static Datum
 canonical_row(Datum value)
 {
 	HeapTupleHeader header = DatumGetHeapTupleHeader(value);
-	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header),
-											  HeapTupleHeaderGetTypMod(header));
-	RowShape   *shape = make_shape(desc, true);
-	Datum	   *values = palloc(sizeof(Datum) * Max(1, desc->natts));
-	bool	   *nulls = palloc(sizeof(bool) * Max(1, desc->natts));
+	TupleDesc desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header),
+											HeapTupleHeaderGetTypMod(header));
+	RowShape *shape = make_shape(desc, true);
+	Datum *values = palloc(sizeof(Datum) * Max(1, desc->natts));
+	bool *nulls = palloc(sizeof(bool) * Max(1, desc->natts));
 	HeapTupleData tuple;
-	Datum		canonical;
+	Datum canonical;
 
 	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
 	ItemPointerSetInvalid(&tuple.t_self);
@@ -163,8 +163,8 @@ canonical_row(Datum value)
 	tuple.t_data = header;
 	heap_deform_tuple(&tuple, desc, values, nulls);
 	make_canonical(shape, values, nulls);
-	canonical = HeapTupleHeaderGetDatum(heap_form_tuple(desc, shape->values,
-														shape->nulls)->t_data);
+	canonical = HeapTupleHeaderGetDatum(
+		heap_form_tuple(desc, shape->values, shape->nulls)->t_data);
 	ReleaseTupleDesc(desc);
 	return canonical;
 }
@@ -173,13 +173,13 @@ canonical_row(Datum value)
 static Datum
 canonical_array(Oid element, Datum value)
 {
-	ArrayType  *array = DatumGetArrayTypeP(value);
-	int16		typlen;
-	bool		typbyval;
-	char		typalign;
-	Datum	   *elements;
-	bool	   *nulls;
-	int			nelements;
+	ArrayType *array = DatumGetArrayTypeP(value);
+	int16 typlen;
+	bool typbyval;
+	char typalign;
+	Datum *elements;
+	bool *nulls;
+	int nelements;
 
 	get_typlenbyvalalign(element, &typlen, &typbyval, &typalign);
 	deconstruct_array(array, element, typlen, typbyval, typalign, &elements, &nulls,
@@ -205,10 +205,11 @@ canonical_value(Oid type, bool nested, Form_pg_attribute att, Datum value)
 
 	if (nested)
 	{
-		Oid			base = getBaseType(type);
-		Oid			element = get_element_type(base);
+		Oid base = getBaseType(type);
+		Oid element = get_element_type(base);
 
-		return OidIsValid(element) ? canonical_array(element, value) : canonical_row(value);
+		return OidIsValid(element) ? canonical_array(element, value)
+								   : canonical_row(value);
 	}
 	if (VARATT_IS_SHORT(varlena) && (att == NULL || att->attstorage != TYPSTORAGE_PLAIN))
 		return value;
@@ -237,8 +238,9 @@ derive_image_form(RowShape *shape, TupleTableSlot *row)
 MinimalTuple
 derive_image_tuple(Datum image)
 {
-	struct varlena *packed = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(image));
-	Size		size = VARSIZE_ANY_EXHDR(packed) + VARHDRSZ;
+	struct varlena *packed = pg_detoast_datum_packed(
+		(struct varlena *) DatumGetPointer(image));
+	Size size = VARSIZE_ANY_EXHDR(packed) + VARHDRSZ;
 	MinimalTuple tuple = palloc(size);
 
 	memcpy((char *) tuple + VARHDRSZ, VARDATA_ANY(packed), size - VARHDRSZ);
@@ -261,7 +263,8 @@ hash_values(RowShape *shape, const Datum *values, const bool *nulls)
 	make_canonical(shape, values, nulls);
 	for (int i = 0; i < shape->desc->natts; i++)
 		shape->nulls[i] |= shape->nested[i];
-	return hash_image(derive_form_minimal_tuple(shape->desc, shape->values, shape->nulls));
+	return hash_image(
+		derive_form_minimal_tuple(shape->desc, shape->values, shape->nulls));
 }
 
 /* Returns the hash of the row with an image, equal to row_hash; row holds it, too. */
@@ -283,9 +286,9 @@ derive_image_rows_equal(RowShape *shape, TupleTableSlot *a, TupleTableSlot *b)
 	for (int i = 0; i < shape->desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(shape->desc, i);
-		int			source = shape->source[i];
-		Datum		x = a->tts_values[source];
-		Datum		y = b->tts_values[source];
+		int source = shape->source[i];
+		Datum x = a->tts_values[source];
+		Datum y = b->tts_values[source];
 
 		if (a->tts_isnull[source] != b->tts_isnull[source])
 			return false;
@@ -307,13 +310,13 @@ static ShapeCache *
 cached_shape(FmgrInfo *flinfo, HeapTupleHeader row)
 {
 	ShapeCache *cache = (ShapeCache *) flinfo->fn_extra;
-	Oid			type = HeapTupleHeaderGetTypeId(row);
-	int32		typmod = HeapTupleHeaderGetTypMod(row);
+	Oid type = HeapTupleHeaderGetTypeId(row);
+	int32 typmod = HeapTupleHeaderGetTypMod(row);
 
 	if (cache == NULL || cache->type != type || cache->typmod != typmod)
 	{
 		MemoryContext oldcontext = MemoryContextSwitchTo(flinfo->fn_mcxt);
-		TupleDesc	desc = lookup_rowtype_tupdesc(type, typmod);
+		TupleDesc desc = lookup_rowtype_tupdesc(type, typmod);
 
 		cache = palloc(sizeof(ShapeCache));
 		cache->type = type;
@@ -334,7 +337,7 @@ take_argument(FunctionCallInfo fcinfo)
 {
 	HeapTupleHeader row = PG_GETARG_HEAPTUPLEHEADER(0);
 	ShapeCache *cache = cached_shape(fcinfo->flinfo, row);
-	TupleDesc	desc = lookup_rowtype_tupdesc(cache->type, cache->typmod);
+	TupleDesc desc = lookup_rowtype_tupdesc(cache->type, cache->typmod);
 	HeapTupleData tuple;
 
 	tuple.t_len = HeapTupleHeaderGetDatumLength(row);
@@ -352,7 +355,7 @@ derive_row_image(PG_FUNCTION_ARGS)
 {
 	ShapeCache *cache = take_argument(fcinfo);
 	MinimalTuple image = form_image(cache->shape, cache->values, cache->nulls);
-	Size		size = image->t_len;
+	Size size = image->t_len;
 
 	SET_VARSIZE(image, size);
 	PG_RETURN_BYTEA_P((bytea *) image);

@@ -19,6 +19,7 @@ extern RowShape *derive_image_shape(TupleDesc desc);
 extern MinimalTuple derive_image_form(RowShape *shape, TupleTableSlot *row);
 extern MinimalTuple derive_image_tuple(Datum image);
 extern int64 derive_image_hash(RowShape *shape, MinimalTuple image, TupleTableSlot *row);
-extern bool derive_image_rows_equal(RowShape *shape, TupleTableSlot *a, TupleTableSlot *b);
+extern bool
+derive_image_rows_equal(RowShape *shape, TupleTableSlot *a, TupleTableSlot *b);
 
-#endif							/* DERIVE_MAINTAIN_ROW_IMAGE_H */
+#endif /* DERIVE_MAINTAIN_ROW_IMAGE_H */

@@ -25,27 +25,27 @@
 #include "utils/typcache.h"
 
 /* Columns of the rows in the sort; the key columns follow. */
-#define COUNT_COLUMN	1
-#define IMAGE_COLUMN	2
-#define NFIXED			2
+#define COUNT_COLUMN 1
+#define IMAGE_COLUMN 2
+#define NFIXED 2
 
 struct RowSort
 {
 	TargetSpec *spec;
-	TupleDesc	desc;
+	TupleDesc desc;
 	Tuplesortstate *state;
-	TupleTableSlot *slot;		/* virtual, of desc */
-	int64		nrows;
+	TupleTableSlot *slot; /* virtual, of desc */
+	int64 nrows;
 };
 
 /* One thing to sort by. */
 typedef struct SortOrder
 {
-	AttrNumber	columns[INDEX_MAX_KEYS + 1];
-	Oid			operators[INDEX_MAX_KEYS + 1];
-	Oid			collations[INDEX_MAX_KEYS + 1];
-	bool		nulls_first[INDEX_MAX_KEYS + 1];
-	int			n;
+	AttrNumber columns[INDEX_MAX_KEYS + 1];
+	Oid operators[INDEX_MAX_KEYS + 1];
+	Oid collations[INDEX_MAX_KEYS + 1];
+	bool nulls_first[INDEX_MAX_KEYS + 1];
+	int n;
 } SortOrder;
 
 /* Adds a column to the order. */
@@ -63,19 +63,20 @@ order_by(SortOrder *order, AttrNumber column, Oid operator, Oid collation)
 static TupleDesc
 make_desc(TargetSpec *spec, SortOrder *order)
 {
-	TupleDesc	desc = CreateTemplateTupleDesc(NFIXED + list_length(spec->key));
-	ListCell   *lc;
+	TupleDesc desc = CreateTemplateTupleDesc(NFIXED + list_length(spec->key));
+	ListCell *lc;
 
 	TupleDescInitEntry(desc, COUNT_COLUMN, "count", INT8OID, -1, 0);
 	TupleDescInitEntry(desc, IMAGE_COLUMN, "image", BYTEAOID, -1, 0);
-	foreach(lc, spec->key)
+	foreach (lc, spec->key)
 	{
-		AttrNumber	column = NFIXED + 1 + foreach_current_index(lc);
+		AttrNumber column = NFIXED + 1 + foreach_current_index(lc);
 		Form_pg_attribute att;
 
 		TupleDescCopyEntry(desc, column, spec->desc, lfirst_int(lc));
 		att = TupleDescAttr(desc, column - 1);
-		order_by(order, column, lookup_type_cache(att->atttypid, TYPECACHE_LT_OPR)->lt_opr,
+		order_by(order, column,
+				 lookup_type_cache(att->atttypid, TYPECACHE_LT_OPR)->lt_opr,
 				 att->attcollation);
 	}
 	if (spec->key == NIL)
@@ -89,14 +90,14 @@ make_desc(TargetSpec *spec, SortOrder *order)
 RowSort *
 derive_sort_begin(TargetSpec *spec)
 {
-	RowSort    *sort = palloc0(sizeof(RowSort));
-	SortOrder	order = {.n = 0};
+	RowSort *sort = palloc0(sizeof(RowSort));
+	SortOrder order = {.n = 0};
 
 	sort->spec = spec;
 	sort->desc = make_desc(spec, &order);
-	sort->state = tuplesort_begin_heap(sort->desc, order.n, order.columns, order.operators,
-									   order.collations, order.nulls_first, work_mem, NULL,
-									   TUPLESORT_NONE);
+	sort->state = tuplesort_begin_heap(sort->desc, order.n, order.columns,
+									   order.operators, order.collations,
+									   order.nulls_first, work_mem, NULL, TUPLESORT_NONE);
 	sort->slot = MakeSingleTupleTableSlot(sort->desc, &TTSOpsVirtual);
 	return sort;
 }
@@ -107,16 +108,16 @@ derive_sort_put(RowSort *sort, TupleTableSlot *row, int sign)
 {
 	TupleTableSlot *slot = ExecClearTuple(sort->slot);
 	MinimalTuple image = derive_image_form(sort->spec->shape, row);
-	Size		size = image->t_len;
-	ListCell   *lc;
+	Size size = image->t_len;
+	ListCell *lc;
 
-	SET_VARSIZE(image, size);	/* a bytea from now on */
+	SET_VARSIZE(image, size); /* a bytea from now on */
 	memset(slot->tts_isnull, false, sizeof(bool) * NFIXED);
 	slot->tts_values[COUNT_COLUMN - 1] = Int64GetDatum(sign);
 	slot->tts_values[IMAGE_COLUMN - 1] = PointerGetDatum(image);
-	foreach(lc, sort->spec->key)
+	foreach (lc, sort->spec->key)
 	{
-		int			i = NFIXED + foreach_current_index(lc);
+		int i = NFIXED + foreach_current_index(lc);
 
 		slot->tts_values[i] = slot_getattr(row, lfirst_int(lc), &slot->tts_isnull[i]);
 	}
@@ -129,9 +130,10 @@ derive_sort_put(RowSort *sort, TupleTableSlot *row, int sign)
 static bool
 same_bytes(Datum a, Datum b)
 {
-	return VARSIZE_ANY_EXHDR(DatumGetPointer(a)) == VARSIZE_ANY_EXHDR(DatumGetPointer(b)) &&
-		memcmp(VARDATA_ANY(DatumGetPointer(a)), VARDATA_ANY(DatumGetPointer(b)),
-			   VARSIZE_ANY_EXHDR(DatumGetPointer(a))) == 0;
+	return VARSIZE_ANY_EXHDR(DatumGetPointer(a)) ==
+			   VARSIZE_ANY_EXHDR(DatumGetPointer(b)) &&
+		   memcmp(VARDATA_ANY(DatumGetPointer(a)), VARDATA_ANY(DatumGetPointer(b)),
+				  VARSIZE_ANY_EXHDR(DatumGetPointer(a))) == 0;
 }
 
 /* Hands a sum of equal rows on, unless it is none. */
@@ -166,15 +168,15 @@ apply_sums(RowSort *sort, LinearApplier *applier, TupleTableSlot *row)
 			MemoryContextReset(context);
 			oldcontext = MemoryContextSwitchTo(context);
 			sum->tts_values[COUNT_COLUMN - 1] = Int64GetDatum(0);
-			sum->tts_values[IMAGE_COLUMN - 1] =
-				PointerGetDatum(PG_DETOAST_DATUM_COPY(row->tts_values[IMAGE_COLUMN - 1]));
+			sum->tts_values[IMAGE_COLUMN - 1] = PointerGetDatum(
+				PG_DETOAST_DATUM_COPY(row->tts_values[IMAGE_COLUMN - 1]));
 			MemoryContextSwitchTo(oldcontext);
 			memset(sum->tts_isnull, false, sizeof(bool) * NFIXED);
 			ExecStoreVirtualTuple(sum);
 		}
-		sum->tts_values[COUNT_COLUMN - 1] =
-			Int64GetDatum(DatumGetInt64(sum->tts_values[COUNT_COLUMN - 1]) +
-						  DatumGetInt64(row->tts_values[COUNT_COLUMN - 1]));
+		sum->tts_values[COUNT_COLUMN - 1] = Int64GetDatum(
+			DatumGetInt64(sum->tts_values[COUNT_COLUMN - 1]) +
+			DatumGetInt64(row->tts_values[COUNT_COLUMN - 1]));
 	}
 	flush_sum(applier, sum);
 	MemoryContextDelete(context);

@@ -17,4 +17,4 @@ extern RowSort *derive_sort_begin(TargetSpec *spec);
 extern void derive_sort_put(RowSort *sort, TupleTableSlot *row, int sign);
 extern void derive_sort_apply(RowSort *sort, Target *target);
 
-#endif							/* DERIVE_MAINTAIN_ROW_SORT_H */
+#endif /* DERIVE_MAINTAIN_ROW_SORT_H */

@@ -38,24 +38,23 @@
 struct ViewRunner
 {
 	MemoryContext context;
-	ViewPlan   *plan;
-	Oid			owner;
+	ViewPlan *plan;
+	Oid owner;
 	QueryCache *queries;
 	TargetSpec *view;
-	TargetSpec *state;			/* NULL without a fold */
-	List	   *outputs;
-	Expr	   *having;
+	TargetSpec *state; /* NULL without a fold */
+	List *outputs;
+	Expr *having;
 };
 
 /* Complains about a relation that does not have the columns it should. */
 static void
 report_misfit(Oid relid)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("relation \"%s\" does not have the columns of its query",
-					get_rel_name(relid)),
-			 errhint("Drop the view and create it again.")));
+	ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+					errmsg("relation \"%s\" does not have the columns of its query",
+						   get_rel_name(relid)),
+					errhint("Drop the view and create it again.")));
 }
 
 /* Checks one column's type. */
@@ -75,10 +74,10 @@ check_column(TargetSpec *spec, int i, Oid type)
 static void
 check_view(ViewRunner *runner)
 {
-	int			natts = 0;
-	ListCell   *lc;
+	int natts = 0;
+	ListCell *lc;
 
-	foreach(lc, runner->plan->query->targetList)
+	foreach (lc, runner->plan->query->targetList)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, lc);
 
@@ -93,8 +92,8 @@ check_view(ViewRunner *runner)
 static void
 check_state(ViewRunner *runner)
 {
-	Stage	   *stage = runner->plan->stage;
-	int			natts = 0;
+	Stage *stage = runner->plan->stage;
+	int natts = 0;
 
 	for (int i = 0; i < stage->nkeys; i++)
 		check_column(runner->state, natts++, stage->keys[i].type);
@@ -109,13 +108,13 @@ check_state(ViewRunner *runner)
 static void
 plan_outputs(ViewRunner *runner)
 {
-	Stage	   *stage = runner->plan->stage;
-	OwnerScope	scope;
-	ListCell   *lc;
+	Stage *stage = runner->plan->stage;
+	OwnerScope scope;
+	ListCell *lc;
 
 	derive_owner_enter(&scope, runner->owner);
 	runner->outputs = copyObject(stage->outputs);
-	foreach(lc, runner->outputs)
+	foreach (lc, runner->outputs)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, lc);
 
@@ -139,7 +138,7 @@ view_access(ViewPlan *plan)
 static TargetSpec *
 state_spec(Stage *stage, Oid state)
 {
-	List	   *key = NIL;
+	List *key = NIL;
 
 	for (int i = 1; i <= stage->nkeys; i++)
 		key = lappend_int(key, i);
@@ -193,15 +192,15 @@ derive_runner_plan(ViewRunner *runner)
 static bool
 collect_changed(ViewRunner *runner, DeltaSet *set, QueryKey *key)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	key->make_sql = derive_plan_delta_sql;
 	key->generations = palloc0(sizeof(uint64) * (list_length(runner->plan->sources) + 1));
-	foreach(lc, runner->plan->sources)
+	foreach (lc, runner->plan->sources)
 	{
 		PlanSource *source = (PlanSource *) lfirst(lc);
 		SourceDelta *delta = derive_delta_find(set, source->relid);
-		int			i = foreach_current_index(lc);
+		int i = foreach_current_index(lc);
 
 		if (delta == NULL)
 			elog(ERROR, "no delta is kept of relation %u", source->relid);
@@ -220,7 +219,7 @@ collect_changed(ViewRunner *runner, DeltaSet *set, QueryKey *key)
 static void
 register_deltas(ViewRun *run, DeltaSet *set)
 {
-	int			i = -1;
+	int i = -1;
 
 	while ((i = bms_next_member(run->delta_key.part, i)) >= 0)
 	{
@@ -272,12 +271,13 @@ leave_run(ViewRun *run, OwnerScope *scope)
 
 /* Brings the view forward by the deltas, see runner.h. */
 void
-derive_runner_apply(ViewRunner *runner, DeltaSet *set, SourceDelta *out, RunnerStats *stats)
+derive_runner_apply(ViewRunner *runner, DeltaSet *set, SourceDelta *out,
+					RunnerStats *stats)
 {
 	MemoryContext oldcontext = CurrentMemoryContext;
-	ViewRun		run;
-	OwnerScope	scope;
-	bool		complete;
+	ViewRun run;
+	OwnerScope scope;
+	bool complete;
 
 	begin_run(&run, runner, out);
 	complete = collect_changed(runner, set, &run.delta_key);
@@ -301,11 +301,12 @@ derive_runner_apply(ViewRunner *runner, DeltaSet *set, SourceDelta *out, RunnerS
 
 /* Makes the view equal to its query, see runner.h. */
 void
-derive_runner_recompute(ViewRunner *runner, bool first, SourceDelta *out, RunnerStats *stats)
+derive_runner_recompute(ViewRunner *runner, bool first, SourceDelta *out,
+						RunnerStats *stats)
 {
 	MemoryContext oldcontext = CurrentMemoryContext;
-	ViewRun		run;
-	OwnerScope	scope;
+	ViewRun run;
+	OwnerScope scope;
 
 	begin_run(&run, runner, out);
 	enter_run(&run, runner, &scope);

@@ -19,8 +19,8 @@ typedef struct ViewRunner ViewRunner;
 
 typedef struct RunnerStats
 {
-	int64		rows_changed;	/* rows of the target inserted, updated or deleted */
-	bool		recomputed;
+	int64 rows_changed; /* rows of the target inserted, updated or deleted */
+	bool recomputed;
 } RunnerStats;
 
 /*
@@ -52,4 +52,4 @@ extern void derive_runner_apply(ViewRunner *runner, DeltaSet *set, SourceDelta *
 extern void derive_runner_recompute(ViewRunner *runner, bool first, SourceDelta *out,
 									RunnerStats *stats);
 
-#endif							/* DERIVE_MAINTAIN_RUNNER_H */
+#endif /* DERIVE_MAINTAIN_RUNNER_H */

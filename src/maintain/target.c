@@ -58,32 +58,32 @@
 
 typedef struct TargetHint
 {
-	uint32		hash;			/* of the key */
+	uint32 hash; /* of the key */
 	ItemPointerData tid;
 } TargetHint;
 
 struct Target
 {
 	TargetSpec *spec;
-	MemoryContext context;		/* of the scans, which outlive a caller's row */
-	Relation	rel;
-	Snapshot	snapshot;
-	EState	   *estate;
+	MemoryContext context; /* of the scans, which outlive a caller's row */
+	Relation rel;
+	Snapshot snapshot;
+	EState *estate;
 	ResultRelInfo *rri;
-	EPQState	epq;
-	BulkInsertState bulk;		/* not NULL: first build, rows come in bulk */
-	SourceDelta *out;			/* delta of this relation for views above it, or NULL */
-	int64		changed;
-	BlockNumber nblocks;		/* at the start: hints beyond are wrong */
+	EPQState epq;
+	BulkInsertState bulk; /* not NULL: first build, rows come in bulk */
+	SourceDelta *out;	  /* delta of this relation for views above it, or NULL */
+	int64 changed;
+	BlockNumber nblocks; /* at the start: hints beyond are wrong */
 
-	int			nkeys;
-	AttrNumber *attnums;		/* [nkeys] of the relation, in the index's order */
-	ScanKeyData *equal;			/* [nkeys] "column = NULL-less argument" */
-	ScanKeyData *keys;			/* [nkeys] of the current search */
-	IndexScanDesc scan;			/* of index, kept over the searches */
-	TableScanDesc table_scan;	/* TARGET_ONLY_ROW: of the current search */
-	TupleTableSlot *found;		/* row of the current search */
-	TupleTableSlot *wanted;		/* minimal: the row to be removed */
+	int nkeys;
+	AttrNumber *attnums;	  /* [nkeys] of the relation, in the index's order */
+	ScanKeyData *equal;		  /* [nkeys] "column = NULL-less argument" */
+	ScanKeyData *keys;		  /* [nkeys] of the current search */
+	IndexScanDesc scan;		  /* of index, kept over the searches */
+	TableScanDesc table_scan; /* TARGET_ONLY_ROW: of the current search */
+	TupleTableSlot *found;	  /* row of the current search */
+	TupleTableSlot *wanted;	  /* minimal: the row to be removed */
 };
 
 /* Collects what is known of a relation, in CurrentMemoryContext. */
@@ -91,7 +91,7 @@ TargetSpec *
 derive_target_spec(Oid relid, TargetAccess access, List *key)
 {
 	TargetSpec *spec = palloc0(sizeof(TargetSpec));
-	Relation	rel = table_open(relid, AccessShareLock);
+	Relation rel = table_open(relid, AccessShareLock);
 
 	spec->relid = relid;
 	spec->access = access;
@@ -123,8 +123,8 @@ is_key_index(IndexInfo *info, Relation index, List *key)
 static bool
 is_hash_index(IndexInfo *info)
 {
-	FuncExpr   *call;
-	Node	   *argument;
+	FuncExpr *call;
+	Node *argument;
 
 	if (info->ii_NumIndexKeyAttrs != 1 || info->ii_Predicate != NIL ||
 		info->ii_IndexAttrNumbers[0] != InvalidAttrNumber)
@@ -134,8 +134,9 @@ is_hash_index(IndexInfo *info)
 		return false;
 	argument = (Node *) linitial(call->args);
 	return IsA(argument, Var) && ((Var *) argument)->varattno == InvalidAttrNumber &&
-		strcmp(get_func_name(call->funcid), "row_hash") == 0 &&
-		strcmp(get_namespace_name(get_func_namespace(call->funcid)), "derive_state") == 0;
+		   strcmp(get_func_name(call->funcid), "row_hash") == 0 &&
+		   strcmp(get_namespace_name(get_func_namespace(call->funcid)), "derive_state") ==
+			   0;
 }
 
 /* Finds the index that rows are looked up by among the open ones. */
@@ -147,13 +148,13 @@ find_index(Target *target)
 
 	for (int i = 0; i < rri->ri_NumIndices; i++)
 	{
-		Relation	index = rri->ri_IndexRelationDescs[i];
-		IndexInfo  *info = rri->ri_IndexRelationInfo[i];
+		Relation index = rri->ri_IndexRelationDescs[i];
+		IndexInfo *info = rri->ri_IndexRelationInfo[i];
 
 		if (index->rd_rel->relam != BTREE_AM_OID || !index->rd_index->indisvalid)
 			continue;
 		if (spec->access == TARGET_BY_KEY ? is_key_index(info, index, spec->key)
-			: is_hash_index(info))
+										  : is_hash_index(info))
 			return index;
 	}
 	ereport(ERROR,
@@ -161,15 +162,16 @@ find_index(Target *target)
 			 errmsg("relation \"%s\" lacks the index that its maintenance needs",
 					RelationGetRelationName(target->rel)),
 			 spec->access == TARGET_BY_KEY
-			 ? errdetail("There is no valid unique index on its key columns.")
-			 : errdetail("There is no valid index on derive_state.row_hash of its row.")));
+				 ? errdetail("There is no valid unique index on its key columns.")
+				 : errdetail(
+					   "There is no valid index on derive_state.row_hash of its row.")));
 }
 
 /* Prepares the searches by index: scan keys and the scan itself. */
 static void
 begin_searches(Target *target)
 {
-	Relation	index = find_index(target);
+	Relation index = find_index(target);
 
 	target->nkeys = IndexRelationGetNumberOfKeyAttributes(index);
 	target->attnums = palloc(sizeof(AttrNumber) * target->nkeys);
@@ -177,17 +179,19 @@ begin_searches(Target *target)
 	target->keys = palloc0(sizeof(ScanKeyData) * target->nkeys);
 	for (int i = 0; i < target->nkeys; i++)
 	{
-		Oid			type = index->rd_opcintype[i];
-		Oid			equal = get_opfamily_member(index->rd_opfamily[i], type, type,
-												BTEqualStrategyNumber);
+		Oid type = index->rd_opcintype[i];
+		Oid equal = get_opfamily_member(index->rd_opfamily[i], type, type,
+										BTEqualStrategyNumber);
 
 		if (!OidIsValid(equal))
-			elog(ERROR, "no equality in the operator family of index %u", RelationGetRelid(index));
+			elog(ERROR, "no equality in the operator family of index %u",
+				 RelationGetRelid(index));
 		target->attnums[i] = index->rd_index->indkey.values[i];
 		ScanKeyEntryInitialize(&target->equal[i], 0, i + 1, BTEqualStrategyNumber, type,
 							   index->rd_indcollation[i], get_opcode(equal), (Datum) 0);
 	}
-	target->scan = derive_index_beginscan(target->rel, index, target->snapshot, target->nkeys);
+	target->scan = derive_index_beginscan(target->rel, index, target->snapshot,
+										  target->nkeys);
 }
 
 /* Refuses triggers that could change or suppress what is to be stored. */
@@ -200,12 +204,11 @@ check_triggers(Target *target)
 		return;
 	if (triggers->trig_insert_before_row || triggers->trig_update_before_row ||
 		triggers->trig_delete_before_row)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("derived view \"%s\" has a BEFORE ROW trigger",
-						RelationGetRelationName(target->rel)),
-				 errdetail("It could change what the view's query says."),
-				 errhint("Drop the trigger, or make it an AFTER trigger.")));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("derived view \"%s\" has a BEFORE ROW trigger",
+							   RelationGetRelationName(target->rel)),
+						errdetail("It could change what the view's query says."),
+						errhint("Drop the trigger, or make it an AFTER trigger.")));
 }
 
 /*
@@ -215,7 +218,7 @@ check_triggers(Target *target)
 Target *
 derive_target_open(TargetSpec *spec, SourceDelta *out, bool first)
 {
-	Target	   *target = palloc0(sizeof(Target));
+	Target *target = palloc0(sizeof(Target));
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
 
 	target->spec = spec;
@@ -237,8 +240,8 @@ derive_target_open(TargetSpec *spec, SourceDelta *out, bool first)
 	derive_init_range_table(target->estate, rte);
 	target->rri = makeNode(ResultRelInfo);
 	InitResultRelInfo(target->rri, target->rel, 1, NULL, 0);
-	target->estate->es_opened_result_relations =
-		lappend(target->estate->es_opened_result_relations, target->rri);
+	target->estate->es_opened_result_relations = lappend(
+		target->estate->es_opened_result_relations, target->rri);
 	derive_epq_init(&target->epq, target->estate);
 	ExecOpenIndices(target->rri, false);
 	check_triggers(target);
@@ -268,7 +271,7 @@ end_search(Target *target)
 int64
 derive_target_close(Target *target)
 {
-	int64		changed = target->changed;
+	int64 changed = target->changed;
 
 	end_search(target);
 	if (target->scan != NULL)
@@ -302,7 +305,8 @@ set_key(Target *target, int i, Datum value, bool isnull)
 {
 	if (isnull)
 		ScanKeyEntryInitialize(&target->keys[i], SK_ISNULL | SK_SEARCHNULL, i + 1,
-							   InvalidStrategy, InvalidOid, InvalidOid, InvalidOid, (Datum) 0);
+							   InvalidStrategy, InvalidOid, InvalidOid, InvalidOid,
+							   (Datum) 0);
 	else
 	{
 		target->keys[i] = target->equal[i];
@@ -318,7 +322,7 @@ static void
 begin_search(Target *target, TupleTableSlot *row, MinimalTuple image)
 {
 	MemoryContext oldcontext = CurrentMemoryContext;
-	int64		hash;
+	int64 hash;
 
 	end_search(target);
 	switch (target->spec->access)
@@ -326,8 +330,8 @@ begin_search(Target *target, TupleTableSlot *row, MinimalTuple image)
 		case TARGET_BY_KEY:
 			for (int i = 0; i < target->nkeys; i++)
 			{
-				bool		isnull;
-				Datum		value = slot_getattr(row, target->attnums[i], &isnull);
+				bool isnull;
+				Datum value = slot_getattr(row, target->attnums[i], &isnull);
 
 				set_key(target, i, value, isnull);
 			}
@@ -353,7 +357,7 @@ static bool
 next_found(Target *target)
 {
 	MemoryContext oldcontext = MemoryContextSwitchTo(target->context);
-	bool		found;
+	bool found;
 
 	if (target->table_scan != NULL)
 		found = table_scan_getnextslot(target->table_scan, ForwardScanDirection,
@@ -368,16 +372,16 @@ next_found(Target *target)
 static uint32
 hash_key(Target *target, TupleTableSlot *row)
 {
-	uint32		hash = 0;
+	uint32 hash = 0;
 
 	for (int i = 0; i < target->nkeys; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(target->spec->desc, target->attnums[i] - 1);
-		bool		isnull;
-		Datum		value = slot_getattr(row, target->attnums[i], &isnull);
+		bool isnull;
+		Datum value = slot_getattr(row, target->attnums[i], &isnull);
 
-		hash = hash_combine(hash, isnull ? 0 : datum_image_hash(value, att->attbyval,
-																 att->attlen));
+		hash = hash_combine(
+			hash, isnull ? 0 : datum_image_hash(value, att->attbyval, att->attlen));
 	}
 	return hash;
 }
@@ -386,7 +390,7 @@ hash_key(Target *target, TupleTableSlot *row)
 static void
 keep_hint(Target *target, TupleTableSlot *row)
 {
-	uint32		hash;
+	uint32 hash;
 
 	if (target->spec->hints == NULL || target->bulk != NULL)
 		return;
@@ -402,9 +406,9 @@ keep_hint(Target *target, TupleTableSlot *row)
 static bool
 find_at_hint(Target *target, TupleTableSlot *row)
 {
-	uint32		hash;
+	uint32 hash;
 	TargetHint *hint;
-	Buffer		buffer;
+	Buffer buffer;
 
 	if (target->spec->hints == NULL)
 		return false;
@@ -420,7 +424,7 @@ find_at_hint(Target *target, TupleTableSlot *row)
 	ReleaseBuffer(buffer);
 	return table_tuple_fetch_row_version(target->rel, &hint->tid, target->snapshot,
 										 target->found) &&
-		derive_target_same_key(target, row, target->found);
+		   derive_target_same_key(target, row, target->found);
 }
 
 /*
@@ -443,15 +447,16 @@ derive_target_same_key(Target *target, TupleTableSlot *a, TupleTableSlot *b)
 {
 	for (int i = 0; i < target->nkeys; i++)
 	{
-		bool		anull;
-		bool		bnull;
-		Datum		x = slot_getattr(a, target->attnums[i], &anull);
-		Datum		y = slot_getattr(b, target->attnums[i], &bnull);
+		bool anull;
+		bool bnull;
+		Datum x = slot_getattr(a, target->attnums[i], &anull);
+		Datum y = slot_getattr(b, target->attnums[i], &bnull);
 
 		if (anull != bnull)
 			return false;
-		if (!anull && !DatumGetBool(FunctionCall2Coll(&target->equal[i].sk_func,
-													  target->equal[i].sk_collation, x, y)))
+		if (!anull &&
+			!DatumGetBool(FunctionCall2Coll(&target->equal[i].sk_func,
+											target->equal[i].sk_collation, x, y)))
 			return false;
 	}
 	return true;
@@ -492,7 +497,8 @@ derive_target_insert(Target *target, TupleTableSlot *row)
 	{
 		check_constraints(target, row);
 		table_tuple_insert(target->rel, row, GetCurrentCommandId(true),
-						   target->bulk != NULL ? TABLE_INSERT_SKIP_FSM : 0, target->bulk);
+						   target->bulk != NULL ? TABLE_INSERT_SKIP_FSM : 0,
+						   target->bulk);
 		if (target->rri->ri_NumIndices > 0)
 			list_free(derive_insert_index_tuples(target->rri, row, target->estate, false,
 												 TU_All));
@@ -542,19 +548,18 @@ derive_target_delete(Target *target, TupleTableSlot *found)
 static void
 report_diverged(Target *target, const char *detail)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_DERIVE_VIEW_DIVERGED),
-			 errmsg("stored rows of \"%s\" are not what its changes say",
-					RelationGetRelationName(target->rel)),
-			 errdetail_internal("%s", detail),
-			 errhint("The view is recomputed; derive.refresh does it at once.")));
+	ereport(ERROR, (errcode(ERRCODE_DERIVE_VIEW_DIVERGED),
+					errmsg("stored rows of \"%s\" are not what its changes say",
+						   RelationGetRelationName(target->rel)),
+					errdetail_internal("%s", detail),
+					errhint("The view is recomputed; derive.refresh does it at once.")));
 }
 
 /* Returns the stored row that equals the given one; there must be one. */
 static TupleTableSlot *
 find_equal(Target *target, TupleTableSlot *row)
 {
-	bool		other = false;
+	bool other = false;
 
 	if (find_at_hint(target, row) &&
 		derive_image_rows_equal(target->spec->shape, row, target->found))
@@ -567,8 +572,8 @@ find_equal(Target *target, TupleTableSlot *row)
 		other = true;
 	}
 	report_diverged(target, other ? "A row that changes is stored with other values."
-					: "A row that changes is not stored.");
-	return NULL;				/* not reached */
+								  : "A row that changes is not stored.");
+	return NULL; /* not reached */
 }
 
 /*

@@ -76,15 +76,16 @@
 Maintainer *
 derive_maintainer_create(Pipeline *pipeline)
 {
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "pg_derive maintainer",
-												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(
+		TopMemoryContext, "pg_derive maintainer", ALLOCSET_DEFAULT_SIZES);
 	Maintainer *m = MemoryContextAllocZero(context, sizeof(Maintainer));
-	Cohort	   *main_cohort = MemoryContextAllocZero(context, sizeof(Cohort));
+	Cohort *main_cohort = MemoryContextAllocZero(context, sizeof(Cohort));
 	CatalogFrontier stored;
 	MemoryContext old;
 
 	m->context = context;
-	m->tick_context = AllocSetContextCreate(context, "pg_derive tick", ALLOCSET_DEFAULT_SIZES);
+	m->tick_context = AllocSetContextCreate(context, "pg_derive tick",
+											ALLOCSET_DEFAULT_SIZES);
 	m->pipeline = pipeline;
 	m->system_identifier = GetSystemIdentifier();
 	m->first_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
@@ -126,11 +127,11 @@ derive_maintainer_attach_stream(Maintainer *m, ChangeStream *stream)
 void
 derive_maintainer_set_all_stale(Maintainer *m, const char *reason)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, m->views->views)
+	foreach (lc, m->views->views)
 	{
-		LiveView   *view = lfirst(lc);
+		LiveView *view = lfirst(lc);
 
 		if (view->state == VIEW_LIVE)
 			derive_view_set_state(view, VIEW_STALE, reason);
@@ -194,19 +195,18 @@ static void
 split_cohorts(Maintainer *m)
 {
 	MemoryContext old = MemoryContextSwitchTo(m->context);
-	List	   *added = NIL;
-	ListCell   *lc,
-			   *lv;
+	List *added = NIL;
+	ListCell *lc, *lv;
 
-	foreach(lc, m->cohorts)
+	foreach (lc, m->cohorts)
 	{
-		Cohort	   *cohort = lfirst(lc);
-		Cohort	   *behind = NULL;
+		Cohort *cohort = lfirst(lc);
+		Cohort *behind = NULL;
 
 		cohort->active = true;
-		foreach(lv, m->views->views)
+		foreach (lv, m->views->views)
 		{
-			LiveView   *view = lfirst(lv);
+			LiveView *view = lfirst(lv);
 
 			if (view->cohort != cohort || view->locked)
 				continue;
@@ -229,7 +229,7 @@ split_cohorts(Maintainer *m)
 static XLogRecPtr
 position_behind_snapshot(Maintainer *m, const Frontier *next)
 {
-	Pipeline   *pipeline = m->pipeline;
+	Pipeline *pipeline = m->pipeline;
 
 	pg_memory_barrier();
 	if (pg_atomic_read_u64(&pipeline->async_in_flight) != 0 || next->xmin <= m->first_xid)
@@ -244,7 +244,7 @@ position_behind_snapshot(Maintainer *m, const Frontier *next)
 static void
 wait_for_commits_under_way(void)
 {
-	int			n;
+	int n;
 	VirtualTransactionId *vxids = GetVirtualXIDsDelayingChkpt(&n, DELAY_CHKPT_START);
 
 	while (n > 0 && HaveVirtualXIDsDelayingChkpt(vxids, n, DELAY_CHKPT_START))
@@ -259,13 +259,14 @@ wait_for_commits_under_way(void)
 static void
 take_barrier(Maintainer *m, uint32 version)
 {
-	Snapshot	snapshot;
+	Snapshot snapshot;
 
 	wait_for_commits_under_way();
 	snapshot = GetLatestSnapshot();
 	if (m->barrier.xids != NULL)
 		pfree(m->barrier.xids);
-	m->barrier.xids = MemoryContextAlloc(m->context, sizeof(uint64) * Max(snapshot->xcnt, 1));
+	m->barrier.xids = MemoryContextAlloc(m->context,
+										 sizeof(uint64) * Max(snapshot->xcnt, 1));
 	m->barrier.nxids = 0;
 	for (uint32 i = 0; i < snapshot->xcnt; i++)
 		if (TransactionIdDidCommit(snapshot->xip[i]))
@@ -292,11 +293,11 @@ barrier_passed(Maintainer *m, LiveView *view, const Frontier *next)
 static LiveView *
 source_not_live(Maintainer *m, LiveView *view)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, m->views->views)
+	foreach (lc, m->views->views)
 	{
-		LiveView   *source = lfirst(lc);
+		LiveView *source = lfirst(lc);
 
 		if (source == view)
 			break;
@@ -311,13 +312,13 @@ source_not_live(Maintainer *m, LiveView *view)
 static void
 inspect_deltas(LiveView *view, bool *changed, SourceDelta **lost)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	*changed = false;
 	*lost = NULL;
 	if (view->cohort == NULL)
 		return;
-	foreach(lc, derive_runner_plan(view->runner)->sources)
+	foreach (lc, derive_runner_plan(view->runner)->sources)
 	{
 		SourceDelta *delta = derive_delta_find(&view->cohort->deltas,
 											   ((PlanSource *) lfirst(lc))->relid);
@@ -348,7 +349,7 @@ run_protected(Maintainer *m, LiveView *view, bool recompute, SourceDelta *out,
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	ErrorData *volatile error = NULL;
 
 	memset(stats, 0, sizeof(RunnerStats));
 	BeginInternalSubTransaction(NULL);
@@ -356,7 +357,8 @@ run_protected(Maintainer *m, LiveView *view, bool recompute, SourceDelta *out,
 	PG_TRY();
 	{
 		if (recompute)
-			derive_runner_recompute(view->runner, view->state == VIEW_BUILDING, out, stats);
+			derive_runner_recompute(view->runner, view->state == VIEW_BUILDING, out,
+									stats);
 		else
 			derive_runner_apply(view->runner, &view->cohort->deltas, out, stats);
 		ReleaseCurrentSubTransaction();
@@ -380,21 +382,23 @@ run_protected(Maintainer *m, LiveView *view, bool recompute, SourceDelta *out,
 static void
 maintain(Maintainer *m, LiveView *view, bool recompute)
 {
-	SourceDelta *out = view->cohort ? derive_delta_find(&view->cohort->deltas, view->view) : NULL;
+	SourceDelta *out = view->cohort ? derive_delta_find(&view->cohort->deltas, view->view)
+									: NULL;
 	RunnerStats stats;
-	ErrorData  *error;
-	instr_time	start,
-				elapsed;
+	ErrorData *error;
+	instr_time start, elapsed;
 
 	INSTR_TIME_SET_CURRENT(start);
 	error = run_protected(m, view, recompute, out, &stats);
 	if (error != NULL && !recompute && error->sqlerrcode == ERRCODE_DERIVE_VIEW_DIVERGED)
 	{
-		ereport(WARNING,
-				(errcode(ERRCODE_DERIVE_VIEW_DIVERGED),
-				 errmsg("derived view \"%s\" is not what its source changes say; recomputing it",
-						get_rel_name(view->view)),
-				 errdetail("%s", describe_error(error))));
+		ereport(
+			WARNING,
+			(errcode(ERRCODE_DERIVE_VIEW_DIVERGED),
+			 errmsg(
+				 "derived view \"%s\" is not what its source changes say; recomputing it",
+				 get_rel_name(view->view)),
+			 errdetail("%s", describe_error(error))));
 		recompute = true;
 		error = run_protected(m, view, recompute, out, &stats);
 	}
@@ -423,9 +427,9 @@ maintain(Maintainer *m, LiveView *view, bool recompute)
 static void
 process_view(Maintainer *m, LiveView *view, const Frontier *next)
 {
-	LiveView   *obstacle;
+	LiveView *obstacle;
 	SourceDelta *lost;
-	bool		changed;
+	bool changed;
 
 	if (view->paused || !view->locked)
 		return;
@@ -433,10 +437,11 @@ process_view(Maintainer *m, LiveView *view, const Frontier *next)
 	if (obstacle != NULL)
 	{
 		if (view->state == VIEW_LIVE)
-			derive_view_set_state(view, VIEW_STALE,
-								  psprintf("source view %s is %s", get_rel_name(obstacle->view),
-										   obstacle->paused ? "paused" :
-										   derive_view_state_name(obstacle->state)));
+			derive_view_set_state(
+				view, VIEW_STALE,
+				psprintf("source view %s is %s", get_rel_name(obstacle->view),
+						 obstacle->paused ? "paused"
+										  : derive_view_state_name(obstacle->state)));
 		return;
 	}
 	if (view->state != VIEW_LIVE)
@@ -449,10 +454,12 @@ process_view(Maintainer *m, LiveView *view, const Frontier *next)
 	}
 	inspect_deltas(view, &changed, &lost);
 	if (lost != NULL)
-		ereport(LOG,
-				(errmsg("recomputing derived view \"%s\": the changes of \"%s\" cannot be followed",
-						get_rel_name(view->view), get_rel_name(lost->relid)),
-				 errdetail("%s", lost->lost_reason)));
+		ereport(
+			LOG,
+			(errmsg(
+				 "recomputing derived view \"%s\": the changes of \"%s\" cannot be followed",
+				 get_rel_name(view->view), get_rel_name(lost->relid)),
+			 errdetail("%s", lost->lost_reason)));
 	if (lost != NULL || view->refreshes != view->refreshes_done)
 		maintain(m, view, true);
 	else if (changed)
@@ -463,11 +470,10 @@ process_view(Maintainer *m, LiveView *view, const Frontier *next)
 static void
 net_deltas(Maintainer *m)
 {
-	ListCell   *lc,
-			   *ld;
+	ListCell *lc, *ld;
 
-	foreach(lc, m->cohorts)
-		foreach(ld, ((Cohort *) lfirst(lc))->deltas.sources)
+	foreach (lc, m->cohorts)
+		foreach (ld, ((Cohort *) lfirst(lc))->deltas.sources)
 			derive_delta_net(lfirst(ld));
 }
 
@@ -477,14 +483,13 @@ net_deltas(Maintainer *m)
 static void
 reset_deltas(Maintainer *m)
 {
-	ListCell   *lc,
-			   *ld;
+	ListCell *lc, *ld;
 
-	foreach(lc, m->cohorts)
+	foreach (lc, m->cohorts)
 	{
-		Cohort	   *cohort = lfirst(lc);
+		Cohort *cohort = lfirst(lc);
 
-		foreach(ld, cohort->deltas.sources)
+		foreach (ld, cohort->deltas.sources)
 			derive_delta_reset(lfirst(ld));
 		cohort->deltas.sources = NIL;
 	}
@@ -494,25 +499,24 @@ reset_deltas(Maintainer *m)
 static void
 advance_cohorts(Maintainer *m, const Frontier *next, XLogRecPtr lsn)
 {
-	Cohort	   *target = main_cohort(m);
+	Cohort *target = main_cohort(m);
 	MemoryContext old = MemoryContextSwitchTo(m->context);
-	List	   *remaining = list_make1(target);
-	ListCell   *lc,
-			   *lv;
+	List *remaining = list_make1(target);
+	ListCell *lc, *lv;
 
 	derive_frontier_free(target->frontier);
 	target->frontier = derive_frontier_copy(next);
 	target->lsn = lsn;
-	foreach(lc, m->cohorts)
+	foreach (lc, m->cohorts)
 	{
-		Cohort	   *cohort = lfirst(lc);
-		bool		used = false;
+		Cohort *cohort = lfirst(lc);
+		bool used = false;
 
 		if (cohort == target)
 			continue;
-		foreach(lv, m->views->views)
+		foreach (lv, m->views->views)
 		{
-			LiveView   *view = lfirst(lv);
+			LiveView *view = lfirst(lv);
 
 			if (view->cohort != cohort)
 				continue;
@@ -540,18 +544,20 @@ advance_cohorts(Maintainer *m, const Frontier *next, XLogRecPtr lsn)
 static void
 bound_retention(Maintainer *m)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (list_length(m->cohorts) == 1 ||
-		derive_batch_kept_bytes(m->batch) < (int64) derive_batch_memory * 1024 * RETAIN_FACTOR)
+		derive_batch_kept_bytes(m->batch) <
+			(int64) derive_batch_memory * 1024 * RETAIN_FACTOR)
 		return;
-	foreach(lc, m->views->views)
+	foreach (lc, m->views->views)
 	{
-		LiveView   *view = lfirst(lc);
+		LiveView *view = lfirst(lc);
 
 		if (view->cohort != NULL && view->cohort != main_cohort(m))
-			derive_view_set_state(view, VIEW_STALE,
-								  "a source stayed locked and too many changes had to be kept");
+			derive_view_set_state(
+				view, VIEW_STALE,
+				"a source stayed locked and too many changes had to be kept");
 	}
 }
 
@@ -559,20 +565,20 @@ bound_retention(Maintainer *m)
 static bool
 write_progress(Maintainer *m)
 {
-	bool		any = false;
-	ListCell   *lc;
+	bool any = false;
+	ListCell *lc;
 
-	foreach(lc, m->views->views)
+	foreach (lc, m->views->views)
 	{
-		LiveView   *view = lfirst(lc);
-		bool		behind = view->cohort != NULL && view->cohort != main_cohort(m);
+		LiveView *view = lfirst(lc);
+		bool behind = view->cohort != NULL && view->cohort != main_cohort(m);
 
 		if (!view->progress_changed)
 			continue;
-		derive_catalog_write_progress(view->id, derive_view_state_name(view->state), view->reason,
-									  behind ? derive_frontier_text(view->cohort->frontier) : NULL,
-									  behind ? view->cohort->lsn : InvalidXLogRecPtr,
-									  view->refreshes_done);
+		derive_catalog_write_progress(
+			view->id, derive_view_state_name(view->state), view->reason,
+			behind ? derive_frontier_text(view->cohort->frontier) : NULL,
+			behind ? view->cohort->lsn : InvalidXLogRecPtr, view->refreshes_done);
 		view->progress_changed = false;
 		any = true;
 	}
@@ -597,12 +603,12 @@ write_frontier(Maintainer *m, XLogRecPtr restart_lsn)
 static int
 count_behind(Maintainer *m)
 {
-	int			n = 0;
-	ListCell   *lc;
+	int n = 0;
+	ListCell *lc;
 
-	foreach(lc, m->views->views)
+	foreach (lc, m->views->views)
 	{
-		LiveView   *view = lfirst(lc);
+		LiveView *view = lfirst(lc);
 
 		n += view->cohort != NULL && view->cohort != main_cohort(m) && !view->paused;
 	}
@@ -613,11 +619,11 @@ count_behind(Maintainer *m)
 static bool
 work_is_left(Maintainer *m)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, m->views->views)
+	foreach (lc, m->views->views)
 	{
-		LiveView   *view = lfirst(lc);
+		LiveView *view = lfirst(lc);
 
 		if (view->paused || view->runner == NULL || source_not_live(m, view) != NULL)
 			continue;
@@ -645,7 +651,7 @@ derive_tick_confirm(Maintainer *m)
 static void
 publish(Maintainer *m, const TickResult *result, uint64 request, uint64 frontier_request)
 {
-	Pipeline   *p = m->pipeline;
+	Pipeline *p = m->pipeline;
 	TimestampTz oldest = derive_batch_oldest_commit_time(m->batch);
 
 	pg_atomic_write_u64(&p->applied_lsn, main_cohort(m)->lsn);
@@ -669,15 +675,15 @@ publish(Maintainer *m, const TickResult *result, uint64 request, uint64 frontier
 void
 derive_tick_run(Maintainer *m, TickResult *result)
 {
-	uint64		request = pg_atomic_read_u64(&m->pipeline->tick_request);
-	uint64		frontier_request = pg_atomic_read_u64(&m->pipeline->frontier_request);
+	uint64 request = pg_atomic_read_u64(&m->pipeline->tick_request);
+	uint64 frontier_request = pg_atomic_read_u64(&m->pipeline->frontier_request);
 	MemoryContext old = CurrentMemoryContext;
-	Frontier   *next;
-	XLogRecPtr	target;
-	XLogRecPtr	restart_lsn;
-	BatchStats	stats;
-	bool		write;
-	ListCell   *lc;
+	Frontier *next;
+	XLogRecPtr target;
+	XLogRecPtr restart_lsn;
+	BatchStats stats;
+	bool write;
+	ListCell *lc;
 
 	pg_memory_barrier();
 	memset(result, 0, sizeof(TickResult));
@@ -685,7 +691,7 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	begin_locked(m);
 	MemoryContextSwitchTo(m->tick_context);
 	split_cohorts(m);
-	foreach(lc, m->cohorts)
+	foreach (lc, m->cohorts)
 		derive_view_set_prepare_deltas(m->views, lfirst(lc));
 
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -701,7 +707,7 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	if (stats.transactions > 1)
 		net_deltas(m);
 
-	foreach(lc, m->views->views)
+	foreach (lc, m->views->views)
 		process_view(m, lfirst(lc), next);
 	reset_deltas(m);
 
@@ -748,11 +754,11 @@ TimestampTz
 derive_tick_next_retry(Maintainer *m)
 {
 	TimestampTz first = 0;
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, m->views->views)
+	foreach (lc, m->views->views)
 	{
-		LiveView   *view = lfirst(lc);
+		LiveView *view = lfirst(lc);
 
 		if (view->state == VIEW_FAILED && !view->paused &&
 			(first == 0 || view->retry_at < first))

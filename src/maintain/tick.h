@@ -17,39 +17,39 @@
  */
 typedef struct Barrier
 {
-	uint32		version;		/* interest that is known to be in force; 0: none yet */
-	bool		fresh;			/* taken in this tick, whose snapshot is older than it */
-	int			nxids;
-	uint64	   *xids;			/* committed, but still running, when it was taken */
+	uint32 version; /* interest that is known to be in force; 0: none yet */
+	bool fresh;		/* taken in this tick, whose snapshot is older than it */
+	int nxids;
+	uint64 *xids; /* committed, but still running, when it was taken */
 } Barrier;
 
 typedef struct Maintainer
 {
 	MemoryContext context;		/* lives as long as the worker */
 	MemoryContext tick_context; /* reset after each tick */
-	Pipeline   *pipeline;
+	Pipeline *pipeline;
 	ChangeStream *stream;
-	Batch	   *batch;
-	ViewSet    *views;
-	List	   *cohorts;		/* of Cohort; the first is the main one */
-	Barrier		barrier;
-	bool		frontier_stored;	/* derive_state.frontier has its row */
-	uint64		frontier_request_done;
-	uint64		system_identifier;
-	uint64		first_xid;		/* transactions before this may have begun without us */
+	Batch *batch;
+	ViewSet *views;
+	List *cohorts; /* of Cohort; the first is the main one */
+	Barrier barrier;
+	bool frontier_stored; /* derive_state.frontier has its row */
+	uint64 frontier_request_done;
+	uint64 system_identifier;
+	uint64 first_xid; /* transactions before this may have begun without us */
 
 	/* confirmation waits until this commit is on disk */
-	XLogRecPtr	unflushed_commit;
-	XLogRecPtr	unconfirmed_lsn;	/* InvalidXLogRecPtr: nothing to confirm */
+	XLogRecPtr unflushed_commit;
+	XLogRecPtr unconfirmed_lsn; /* InvalidXLogRecPtr: nothing to confirm */
 } Maintainer;
 
 typedef struct TickResult
 {
-	int64		transactions;
-	int64		changes;
-	int64		deferred;
-	bool		again;			/* the next tick should follow at once */
-	bool		behind;			/* some view could not go along; try again soon */
+	int64 transactions;
+	int64 changes;
+	int64 deferred;
+	bool again;	 /* the next tick should follow at once */
+	bool behind; /* some view could not go along; try again soon */
 } TickResult;
 
 extern Maintainer *derive_maintainer_create(Pipeline *pipeline);
@@ -64,4 +64,4 @@ extern bool derive_tick_confirm(Maintainer *m);
 /* When a failed view is to be tried again; 0: none. */
 extern TimestampTz derive_tick_next_retry(Maintainer *m);
 
-#endif							/* DERIVE_MAINTAIN_TICK_H */
+#endif /* DERIVE_MAINTAIN_TICK_H */

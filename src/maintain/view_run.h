@@ -19,18 +19,18 @@
 typedef struct ViewRun
 {
 	/* of the runner */
-	ViewPlan   *plan;
+	ViewPlan *plan;
 	QueryCache *queries;
 	TargetSpec *view;
-	TargetSpec *state;			/* NULL without a fold */
-	List	   *outputs;		/* the stage's, planned */
-	Expr	   *having;			/* the stage's, planned, or NULL */
+	TargetSpec *state; /* NULL without a fold */
+	List *outputs;	   /* the stage's, planned */
+	Expr *having;	   /* the stage's, planned, or NULL */
 
 	/* of this run */
-	MemoryContext context;		/* gone after it */
-	SourceDelta *out;			/* the view's own delta, or NULL */
-	int64		rows_changed;	/* of the view */
-	QueryKey	delta_key;		/* derive_plan_delta_sql for the sources that changed */
+	MemoryContext context; /* gone after it */
+	SourceDelta *out;	   /* the view's own delta, or NULL */
+	int64 rows_changed;	   /* of the view */
+	QueryKey delta_key;	   /* derive_plan_delta_sql for the sources that changed */
 } ViewRun;
 
-#endif							/* DERIVE_MAINTAIN_VIEW_RUN_H */
+#endif /* DERIVE_MAINTAIN_VIEW_RUN_H */

@@ -53,8 +53,8 @@
 
 #define MAX_INVALIDATED 64
 
-static Oid	invalidated[MAX_INVALIDATED];
-static int	ninvalidated = 0;
+static Oid invalidated[MAX_INVALIDATED];
+static int ninvalidated = 0;
 static bool all_invalidated = false;
 
 /* Relcache callback: notes a relation; may be called at any time. */
@@ -79,11 +79,11 @@ note_invalidation(Datum arg, Oid relid)
 static bool
 depends_on(LiveView *view, Oid relid)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (relid == view->definition || relid == view->state_table)
 		return true;
-	foreach(lc, view->locks)
+	foreach (lc, view->locks)
 		if (((TickLock *) lfirst(lc))->relid == relid)
 			return true;
 	return false;
@@ -98,12 +98,12 @@ derive_view_set_has_invalidations(void)
 bool
 derive_view_set_is_dirty(ViewSet *set)
 {
-	bool		dirty = set->catalog_changed;
-	ListCell   *lc;
+	bool dirty = set->catalog_changed;
+	ListCell *lc;
 
-	foreach(lc, set->views)
+	foreach (lc, set->views)
 	{
-		LiveView   *view = lfirst(lc);
+		LiveView *view = lfirst(lc);
 
 		if (all_invalidated)
 			view->dirty = true;
@@ -127,7 +127,7 @@ derive_view_set_create(void)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "pg_derive views",
 												  ALLOCSET_DEFAULT_SIZES);
-	ViewSet    *set = MemoryContextAllocZero(context, sizeof(ViewSet));
+	ViewSet *set = MemoryContextAllocZero(context, sizeof(ViewSet));
 
 	set->context = context;
 	set->catalog_changed = true;
@@ -138,9 +138,9 @@ derive_view_set_create(void)
 LiveView *
 derive_view_set_find(ViewSet *set, Oid view)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, set->views)
+	foreach (lc, set->views)
 		if (((LiveView *) lfirst(lc))->view == view)
 			return lfirst(lc);
 	return NULL;
@@ -167,7 +167,7 @@ derive_view_state_name(ViewState state)
 void
 derive_view_set_state(LiveView *view, ViewState state, const char *reason)
 {
-	char	   *copy;
+	char *copy;
 
 	if (state != VIEW_LIVE)
 		view->cohort = NULL;
@@ -184,24 +184,25 @@ derive_view_set_state(LiveView *view, ViewState state, const char *reason)
 void
 derive_view_set_fail(LiveView *view, const char *reason)
 {
-	int			seconds = 1 << Min(view->failures, 8);
+	int seconds = 1 << Min(view->failures, 8);
 
 	view->failures++;
 	view->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), seconds * 1000L);
 	derive_view_set_state(view, VIEW_FAILED, reason);
-	ereport(LOG,
-			(errmsg("derived view \"%s\" failed: %s", get_rel_name(view->view), reason),
-			 errdetail("It is tried again in %d seconds or at derive.refresh.", seconds)));
+	ereport(
+		LOG,
+		(errmsg("derived view \"%s\" failed: %s", get_rel_name(view->view), reason),
+		 errdetail("It is tried again in %d seconds or at derive.refresh.", seconds)));
 }
 
 bool
 derive_live_view_reads(LiveView *view, Oid source)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (view->runner == NULL)
 		return false;
-	foreach(lc, derive_runner_plan(view->runner)->sources)
+	foreach (lc, derive_runner_plan(view->runner)->sources)
 		if (((PlanSource *) lfirst(lc))->relid == source)
 			return true;
 	return false;
@@ -226,7 +227,7 @@ forget_plan(LiveView *view)
 static void
 add_lock(LiveView *view, Oid relid, LOCKMODE mode)
 {
-	TickLock   *lock = palloc(sizeof(TickLock));
+	TickLock *lock = palloc(sizeof(TickLock));
 
 	lock->relid = relid;
 	lock->mode = mode;
@@ -237,19 +238,21 @@ add_lock(LiveView *view, Oid relid, LOCKMODE mode)
 static void
 add_source_locks(LiveView *view, Oid relid)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
 	{
 		add_lock(view, relid, AccessShareLock);
 		return;
 	}
-	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+	foreach (lc, find_all_inheritors(relid, NoLock, NULL))
 	{
-		Oid			part = lfirst_oid(lc);
+		Oid part = lfirst_oid(lc);
 
-		add_lock(view, part, get_rel_relkind(part) == RELKIND_PARTITIONED_TABLE ?
-				 ShareUpdateExclusiveLock : AccessShareLock);
+		add_lock(view, part,
+				 get_rel_relkind(part) == RELKIND_PARTITIONED_TABLE
+					 ? ShareUpdateExclusiveLock
+					 : AccessShareLock);
 	}
 }
 
@@ -258,15 +261,15 @@ static bool
 lock_now(Oid relid, LOCKMODE mode)
 {
 	return ConditionalLockRelationOid(relid, mode) &&
-		SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid));
+		   SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid));
 }
 
 /* Returns a copy of the query that an ordinary view holds. */
 static Query *
 definition_query(Oid definition)
 {
-	Relation	rel = relation_open(definition, NoLock);
-	Query	   *query = copyObject(get_view_query(rel));
+	Relation rel = relation_open(definition, NoLock);
+	Query *query = copyObject(get_view_query(rel));
 
 	relation_close(rel, NoLock);
 	return query;
@@ -276,8 +279,8 @@ definition_query(Oid definition)
 static Oid
 relation_owner(Oid relid)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner;
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid owner;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for relation %u", relid);
@@ -290,9 +293,9 @@ relation_owner(Oid relid)
 static bool
 lock_query_sources(Query *query)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, query->rtable)
+	foreach (lc, query->rtable)
 	{
 		RangeTblEntry *rte = lfirst(lc);
 
@@ -307,12 +310,11 @@ lock_query_sources(Query *query)
 static bool
 same_locks(List *a, List *b)
 {
-	ListCell   *la,
-			   *lb;
+	ListCell *la, *lb;
 
 	if (list_length(a) != list_length(b))
 		return false;
-	forboth(la, a, lb, b)
+	forboth (la, a, lb, b)
 		if (((TickLock *) lfirst(la))->relid != ((TickLock *) lfirst(lb))->relid)
 			return false;
 	return true;
@@ -327,13 +329,14 @@ make_plan(ViewSet *set, LiveView *view)
 {
 	MemoryContext caller;
 	MemoryContext context;
-	List	   *old_locks;
-	ViewPlan   *plan;
-	OwnerScope	scope;
-	Query	   *query;
-	ListCell   *lc;
+	List *old_locks;
+	ViewPlan *plan;
+	OwnerScope scope;
+	Query *query;
+	ListCell *lc;
 
-	if (!lock_now(view->view, AccessShareLock) || !lock_now(view->definition, AccessShareLock))
+	if (!lock_now(view->view, AccessShareLock) ||
+		!lock_now(view->definition, AccessShareLock))
 		return false;
 	query = definition_query(view->definition);
 	if (!lock_query_sources(query))
@@ -341,15 +344,16 @@ make_plan(ViewSet *set, LiveView *view)
 
 	old_locks = NIL;
 	caller = MemoryContextSwitchTo(CurTransactionContext);
-	foreach(lc, view->locks)
+	foreach (lc, view->locks)
 	{
-		TickLock   *copy = palloc(sizeof(TickLock));
+		TickLock *copy = palloc(sizeof(TickLock));
 
 		*copy = *(TickLock *) lfirst(lc);
 		old_locks = lappend(old_locks, copy);
 	}
 	forget_plan(view);
-	context = AllocSetContextCreate(set->context, "pg_derive plan", ALLOCSET_DEFAULT_SIZES);
+	context = AllocSetContextCreate(set->context, "pg_derive plan",
+									ALLOCSET_DEFAULT_SIZES);
 	view->plan_context = context;
 	MemoryContextSwitchTo(context);
 
@@ -360,13 +364,14 @@ make_plan(ViewSet *set, LiveView *view)
 	derive_owner_leave(&scope);
 
 	add_lock(view, view->view, RowExclusiveLock);
-	foreach(lc, plan->sources)
+	foreach (lc, plan->sources)
 		add_source_locks(view, ((PlanSource *) lfirst(lc))->relid);
 	view->runner = derive_runner_create(context, plan, view->view, view->owner,
 										view->state_table);
 	MemoryContextSwitchTo(caller);
 
-	if (old_locks != NIL && !same_locks(old_locks, view->locks) && view->state == VIEW_LIVE)
+	if (old_locks != NIL && !same_locks(old_locks, view->locks) &&
+		view->state == VIEW_LIVE)
 		derive_view_set_state(view, VIEW_STALE, "the partitions of a source changed");
 	return true;
 }
@@ -390,7 +395,7 @@ try_make_plan(ViewSet *set, LiveView *view)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		MemoryContextSwitchTo(caller);
 		error = CopyErrorData();
@@ -415,14 +420,14 @@ try_make_plan(ViewSet *set, LiveView *view)
 static Cohort *
 cohort_of(List **cohorts, const char *frontier)
 {
-	Cohort	   *main_cohort = linitial(*cohorts);
-	Cohort	   *cohort;
+	Cohort *main_cohort = linitial(*cohorts);
+	Cohort *cohort;
 	MemoryContext old;
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (frontier == NULL)
 		return main_cohort;
-	foreach(lc, *cohorts)
+	foreach (lc, *cohorts)
 	{
 		cohort = lfirst(lc);
 		if (strcmp(derive_frontier_text(cohort->frontier), frontier) == 0)
@@ -452,7 +457,7 @@ state_from_name(const char *name)
 static LiveView *
 add_view(ViewSet *set, CatalogView *row, List **cohorts)
 {
-	LiveView   *view = MemoryContextAllocZero(set->context, sizeof(LiveView));
+	LiveView *view = MemoryContextAllocZero(set->context, sizeof(LiveView));
 
 	view->id = row->id;
 	view->state = state_from_name(row->state);
@@ -492,19 +497,19 @@ update_view(ViewSet *set, LiveView *view, CatalogView *row)
 static void
 read_catalog(ViewSet *set, List **cohorts)
 {
-	List	   *rows = derive_catalog_read_views();
-	List	   *views = NIL;
+	List *rows = derive_catalog_read_views();
+	List *views = NIL;
 	MemoryContext old;
-	ListCell   *lc;
-	bool		gone = false;
+	ListCell *lc;
+	bool gone = false;
 
-	foreach(lc, rows)
+	foreach (lc, rows)
 	{
 		CatalogView *row = lfirst(lc);
-		LiveView   *view = NULL;
-		ListCell   *lv;
+		LiveView *view = NULL;
+		ListCell *lv;
 
-		foreach(lv, set->views)
+		foreach (lv, set->views)
 			if (((LiveView *) lfirst(lv))->id == row->id)
 				view = lfirst(lv);
 		if (view == NULL)
@@ -514,9 +519,9 @@ read_catalog(ViewSet *set, List **cohorts)
 		views = lappend(views, view);
 		MemoryContextSwitchTo(old);
 	}
-	foreach(lc, set->views)
+	foreach (lc, set->views)
 	{
-		LiveView   *view = lfirst(lc);
+		LiveView *view = lfirst(lc);
 
 		if (!list_member_ptr(views, view))
 		{
@@ -540,9 +545,9 @@ read_catalog(ViewSet *set, List **cohorts)
 static SourceInfo *
 find_source(List *sources, Oid relid)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, sources)
+	foreach (lc, sources)
 		if (((SourceInfo *) lfirst(lc))->relid == relid)
 			return lfirst(lc);
 	return NULL;
@@ -552,8 +557,8 @@ find_source(List *sources, Oid relid)
 static void
 describe_source(SourceInfo *source)
 {
-	Relation	rel = table_open(source->relid, AccessShareLock);
-	int			attnum = -1;
+	Relation rel = table_open(source->relid, AccessShareLock);
+	int attnum = -1;
 
 	if (source->derived)
 		for (int i = 1; i <= RelationGetNumberOfAttributes(rel); i++)
@@ -585,18 +590,17 @@ collect_sources(ViewSet *set)
 	MemoryContext context = AllocSetContextCreate(set->context, "pg_derive sources",
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	List	   *sources = NIL;
-	bool		changed = false;
-	ListCell   *lc,
-			   *ls;
+	List *sources = NIL;
+	bool changed = false;
+	ListCell *lc, *ls;
 
-	foreach(lc, set->views)
+	foreach (lc, set->views)
 	{
-		LiveView   *view = lfirst(lc);
+		LiveView *view = lfirst(lc);
 
 		if (view->runner == NULL)
 			continue;
-		foreach(ls, derive_runner_plan(view->runner)->sources)
+		foreach (ls, derive_runner_plan(view->runner)->sources)
 		{
 			PlanSource *needed = lfirst(ls);
 			SourceInfo *source = find_source(sources, needed->relid);
@@ -611,7 +615,7 @@ collect_sources(ViewSet *set)
 			source->columns = bms_add_members(source->columns, needed->columns);
 		}
 	}
-	foreach(lc, sources)
+	foreach (lc, sources)
 	{
 		SourceInfo *source = lfirst(lc);
 		SourceInfo *before = find_source(set->sources, source->relid);
@@ -638,25 +642,24 @@ collect_sources(ViewSet *set)
 static void
 number_components(ViewSet *set)
 {
-	int			n = 0;
-	ListCell   *lc,
-			   *lr;
+	int n = 0;
+	ListCell *lc, *lr;
 
-	foreach(lc, set->views)
+	foreach (lc, set->views)
 		((LiveView *) lfirst(lc))->component = n++;
-	foreach(lc, set->views)
+	foreach (lc, set->views)
 	{
-		LiveView   *reader = lfirst(lc);
+		LiveView *reader = lfirst(lc);
 
-		foreach(lr, set->views)
+		foreach (lr, set->views)
 		{
-			LiveView   *read = lfirst(lr);
-			int			from = read->component;
-			ListCell   *lv;
+			LiveView *read = lfirst(lr);
+			int from = read->component;
+			ListCell *lv;
 
 			if (from == reader->component || !derive_live_view_reads(reader, read->view))
 				continue;
-			foreach(lv, set->views)
+			foreach (lv, set->views)
 				if (((LiveView *) lfirst(lv))->component == from)
 					((LiveView *) lfirst(lv))->component = reader->component;
 		}
@@ -670,11 +673,11 @@ number_components(ViewSet *set)
 static void
 reject_unplanned(ViewSet *set)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, set->views)
+	foreach (lc, set->views)
 	{
-		LiveView   *view = lfirst(lc);
+		LiveView *view = lfirst(lc);
 
 		if (view->state == VIEW_LIVE && view->runner == NULL)
 			derive_view_set_state(view, VIEW_STALE,
@@ -685,9 +688,9 @@ reject_unplanned(ViewSet *set)
 bool
 derive_view_set_reload(ViewSet *set, List **cohorts)
 {
-	List	   *planned = NIL;
-	bool		changed;
-	ListCell   *lc;
+	List *planned = NIL;
+	bool changed;
+	ListCell *lc;
 
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -695,9 +698,9 @@ derive_view_set_reload(ViewSet *set, List **cohorts)
 	derive_view_set_is_dirty(set);
 	if (set->catalog_changed)
 		read_catalog(set, cohorts);
-	foreach(lc, set->views)
+	foreach (lc, set->views)
 	{
-		LiveView   *view = lfirst(lc);
+		LiveView *view = lfirst(lc);
 
 		if (!view->dirty || view->paused)
 			continue;
@@ -708,7 +711,7 @@ derive_view_set_reload(ViewSet *set, List **cohorts)
 	changed = collect_sources(set);
 	if (changed)
 		set->interest_version++;
-	foreach(lc, planned)
+	foreach (lc, planned)
 		if (((LiveView *) lfirst(lc))->state != VIEW_LIVE)
 			((LiveView *) lfirst(lc))->interest_version = set->interest_version;
 	number_components(set);
@@ -721,10 +724,10 @@ derive_view_set_reload(ViewSet *set, List **cohorts)
 List *
 derive_view_set_interest(ViewSet *set)
 {
-	List	   *result = NIL;
-	ListCell   *lc;
+	List *result = NIL;
+	ListCell *lc;
 
-	foreach(lc, set->sources)
+	foreach (lc, set->sources)
 	{
 		SourceInfo *source = lfirst(lc);
 		InterestItem *item;
@@ -744,18 +747,16 @@ derive_view_set_interest(ViewSet *set)
 void
 derive_view_set_lock(ViewSet *set)
 {
-	ListCell   *lc,
-			   *ll,
-			   *lo;
+	ListCell *lc, *ll, *lo;
 
-	foreach(lc, set->views)
+	foreach (lc, set->views)
 	{
-		LiveView   *view = lfirst(lc);
+		LiveView *view = lfirst(lc);
 
 		view->locked = view->runner != NULL && !view->paused && !view->dirty;
-		foreach(ll, view->locks)
+		foreach (ll, view->locks)
 		{
-			TickLock   *lock = lfirst(ll);
+			TickLock *lock = lfirst(ll);
 
 			if (!view->locked)
 				break;
@@ -763,13 +764,13 @@ derive_view_set_lock(ViewSet *set)
 		}
 	}
 	/* One live view that cannot go keeps its whole component. */
-	foreach(lc, set->views)
+	foreach (lc, set->views)
 	{
-		LiveView   *view = lfirst(lc);
+		LiveView *view = lfirst(lc);
 
 		if (view->locked || view->state != VIEW_LIVE || view->paused)
 			continue;
-		foreach(lo, set->views)
+		foreach (lo, set->views)
 			if (((LiveView *) lfirst(lo))->component == view->component)
 				((LiveView *) lfirst(lo))->locked = false;
 	}
@@ -793,21 +794,21 @@ make_delta(SourceInfo *source)
 void
 derive_view_set_prepare_deltas(ViewSet *set, Cohort *cohort)
 {
-	ListCell   *lc,
-			   *lv;
+	ListCell *lc, *lv;
 
 	cohort->deltas.sources = NIL;
-	foreach(lc, set->sources)
+	foreach (lc, set->sources)
 	{
 		SourceInfo *source = lfirst(lc);
 
-		foreach(lv, set->views)
+		foreach (lv, set->views)
 		{
-			LiveView   *view = lfirst(lv);
+			LiveView *view = lfirst(lv);
 
 			if (view->cohort == cohort && derive_live_view_reads(view, source->relid))
 			{
-				cohort->deltas.sources = lappend(cohort->deltas.sources, make_delta(source));
+				cohort->deltas.sources = lappend(cohort->deltas.sources,
+												 make_delta(source));
 				break;
 			}
 		}

@@ -14,83 +14,84 @@
 
 typedef enum ViewState
 {
-	VIEW_BUILDING,				/* never had data */
-	VIEW_LIVE,					/* equals its query at its cohort's frontier */
-	VIEW_STALE,					/* to be recomputed, see reason */
-	VIEW_FAILED					/* an error, see reason; tried again at retry_at */
+	VIEW_BUILDING, /* never had data */
+	VIEW_LIVE,	   /* equals its query at its cohort's frontier */
+	VIEW_STALE,	   /* to be recomputed, see reason */
+	VIEW_FAILED	   /* an error, see reason; tried again at retry_at */
 } ViewState;
 
 /* A lock that a tick needs. */
 typedef struct TickLock
 {
-	Oid			relid;
-	LOCKMODE	mode;
+	Oid relid;
+	LOCKMODE mode;
 } TickLock;
 
 typedef struct LiveView
 {
 	/* from the catalog */
-	int64		id;
-	Oid			view;
-	Oid			definition;
-	Oid			state_table;
-	List	   *key;
-	bool		paused;
-	int64		refreshes;		/* asked for */
+	int64 id;
+	Oid view;
+	Oid definition;
+	Oid state_table;
+	List *key;
+	bool paused;
+	int64 refreshes; /* asked for */
 
 	/* made from the definition; all in plan_context */
 	MemoryContext plan_context;
-	ViewRunner *runner;			/* NULL: must be made, or could not be */
-	Oid			owner;
-	List	   *locks;			/* of TickLock: target, sources, partitions */
-	bool		dirty;			/* plan and locks must be made again */
+	ViewRunner *runner; /* NULL: must be made, or could not be */
+	Oid owner;
+	List *locks; /* of TickLock: target, sources, partitions */
+	bool dirty;	 /* plan and locks must be made again */
 
 	/* progress */
-	ViewState	state;
-	char	   *reason;			/* "" if there is none; in the set's context */
-	int64		refreshes_done;
-	Cohort	   *cohort;			/* NULL unless live */
-	bool		progress_changed;	/* derive_state.progress must be written */
-	uint32		interest_version;	/* can be built once this interest is in force */
-	TimestampTz retry_at;		/* failed: not before */
-	int			failures;		/* in a row */
+	ViewState state;
+	char *reason; /* "" if there is none; in the set's context */
+	int64 refreshes_done;
+	Cohort *cohort;			 /* NULL unless live */
+	bool progress_changed;	 /* derive_state.progress must be written */
+	uint32 interest_version; /* can be built once this interest is in force */
+	TimestampTz retry_at;	 /* failed: not before */
+	int failures;			 /* in a row */
 
 	/* this tick */
-	bool		locked;
-	int			component;		/* views joined by views over views share one */
+	bool locked;
+	int component; /* views joined by views over views share one */
 } LiveView;
 
 /* A relation that views read, with the columns that they need together. */
 typedef struct SourceInfo
 {
-	Oid			relid;
-	bool		derived;		/* a view of ours: its delta does not come from the log */
-	Bitmapset  *columns;
-	uint64		generation;		/* changes with the columns or their types */
-	int			ncolumns;
+	Oid relid;
+	bool derived; /* a view of ours: its delta does not come from the log */
+	Bitmapset *columns;
+	uint64 generation; /* changes with the columns or their types */
+	int ncolumns;
 	AttrNumber *attnums;
-	TupleDesc	desc;			/* sign, then the columns */
+	TupleDesc desc; /* sign, then the columns */
 } SourceInfo;
 
 typedef struct ViewSet
 {
 	MemoryContext context;
-	List	   *views;			/* of LiveView, in order of ids: sources before readers */
-	List	   *sources;		/* of SourceInfo */
-	MemoryContext source_context;	/* holds sources */
-	uint64		generation;		/* rises when sources change */
-	uint32		interest_version;
-	bool		catalog_changed;	/* derive_state.view must be read again */
+	List *views;   /* of LiveView, in order of ids: sources before readers */
+	List *sources; /* of SourceInfo */
+	MemoryContext source_context; /* holds sources */
+	uint64 generation;			  /* rises when sources change */
+	uint32 interest_version;
+	bool catalog_changed; /* derive_state.view must be read again */
 } ViewSet;
 
 extern ViewSet *derive_view_set_create(void);
 
 /*
  * Brings the set up to date with catalog and definitions, in a transaction of its
- * own.  A view with a frontier of its own may add a cohort.  Returns true if the decoder's interest changed (see interest_version).
+ * own.  A view with a frontier of its own may add a cohort.  Returns true if the
+ * decoder's interest changed (see interest_version).
  */
 extern bool derive_view_set_reload(ViewSet *set, List **cohorts);
-extern List *derive_view_set_interest(ViewSet *set);	/* of InterestItem */
+extern List *derive_view_set_interest(ViewSet *set); /* of InterestItem */
 
 /* Says whether invalidations have arrived that derive_view_set_is_dirty has not seen. */
 extern bool derive_view_set_has_invalidations(void);
@@ -112,4 +113,4 @@ extern const char *derive_view_state_name(ViewState state);
 /* True if view reads source, as its plan says. */
 extern bool derive_live_view_reads(LiveView *view, Oid source);
 
-#endif							/* DERIVE_MAINTAIN_VIEW_SET_H */
+#endif /* DERIVE_MAINTAIN_VIEW_SET_H */

@@ -26,88 +26,89 @@ typedef enum StageRule
 /* A relation that the query reads, however often. */
 typedef struct PlanSource
 {
-	Oid			relid;
-	Bitmapset  *columns;		/* attnums that the query mentions (plain, > 0) */
-	bool		only;			/* read without its inheritance children (FROM ONLY) */
-	char	   *delta_name;		/* name of its delta in SQL: "delta_<relname>", unique in the plan */
+	Oid relid;
+	Bitmapset *columns; /* attnums that the query mentions (plain, > 0) */
+	bool only;			/* read without its inheritance children (FROM ONLY) */
+	char
+		*delta_name; /* name of its delta in SQL: "delta_<relname>", unique in the plan */
 } PlanSource;
 
 /* One column of an aggregate stage's state, behind the keys and "n". */
 typedef enum FoldKind
 {
-	FOLD_COUNT,					/* bigint.  delta query: net count (1 column) */
-	FOLD_SUM,					/* NULL when no input.  delta query: plus, minus (2 columns of its type);
+	FOLD_COUNT, /* bigint.  delta query: net count (1 column) */
+	FOLD_SUM,	/* NULL when no input.  delta query: plus, minus (2 columns of its type);
 								 * with scale_guard a third: max scale of the minus side (int4) */
-	FOLD_MIN,					/* delta query: plus, minus (least of each side) */
-	FOLD_MAX,					/* delta query: plus, minus (greatest of each side) */
-	FOLD_VALUE					/* the aggregate's result itself: no inverse, each touched group is
+	FOLD_MIN,	/* delta query: plus, minus (least of each side) */
+	FOLD_MAX,	/* delta query: plus, minus (greatest of each side) */
+	FOLD_VALUE	/* the aggregate's result itself: no inverse, each touched group is
 								 * recomputed.  delta query: no column */
 } FoldKind;
 
 typedef struct FoldColumn
 {
-	FoldKind	kind;
-	char	   *name;			/* column of the state table */
-	Oid			type;
-	int32		typmod;
-	Oid			collation;
-	Oid			plus_fn;		/* FOLD_SUM: type + type -> type */
-	Oid			minus_fn;		/* FOLD_SUM: type - type -> type */
-	Oid			cmp_fn;			/* FOLD_MIN, FOLD_MAX: btree comparison */
-	int			count_column;	/* FOLD_SUM: index into columns[] of the FOLD_COUNT of its non-null
+	FoldKind kind;
+	char *name; /* column of the state table */
+	Oid type;
+	int32 typmod;
+	Oid collation;
+	Oid plus_fn;	  /* FOLD_SUM: type + type -> type */
+	Oid minus_fn;	  /* FOLD_SUM: type - type -> type */
+	Oid cmp_fn;		  /* FOLD_MIN, FOLD_MAX: btree comparison */
+	int count_column; /* FOLD_SUM: index into columns[] of the FOLD_COUNT of its non-null
 								 * inputs, or -1 if that is "n" itself */
-	bool		special_guard;	/* FOLD_SUM over numeric: recompute on NaN and infinity */
-	bool		scale_guard;	/* FOLD_SUM over numeric of unknown scale, see FOLD_SUM */
-	int			input;			/* private to src/plan: which input of the region it folds */
-	Oid			aggregate;		/* private to src/plan: the aggregate function */
+	bool special_guard; /* FOLD_SUM over numeric: recompute on NaN and infinity */
+	bool scale_guard;	/* FOLD_SUM over numeric of unknown scale, see FOLD_SUM */
+	int input;			/* private to src/plan: which input of the region it folds */
+	Oid aggregate;		/* private to src/plan: the aggregate function */
 } FoldColumn;
 
 typedef struct FoldKey
 {
-	char	   *name;			/* column of the state table: k1, k2, ... */
-	Oid			type;
-	int32		typmod;
-	Oid			collation;
-	Oid			eq_op;			/* the type's default btree equality */
-	bool		nullable;		/* false only if provably not null */
-	bool		image_varies;	/* equal values may look different (1.0 and 1.00): then
+	char *name; /* column of the state table: k1, k2, ... */
+	Oid type;
+	int32 typmod;
+	Oid collation;
+	Oid eq_op;		   /* the type's default btree equality */
+	bool nullable;	   /* false only if provably not null */
+	bool image_varies; /* equal values may look different (1.0 and 1.00): then
 								 * always_recompute is set, and the recomputed group's key counts */
 } FoldKey;
 
 typedef enum StageKind
 {
-	STAGE_LINEAR,				/* filters, projections, inner joins */
-	STAGE_FOLD					/* GROUP BY over a linear region */
+	STAGE_LINEAR, /* filters, projections, inner joins */
+	STAGE_FOLD	  /* GROUP BY over a linear region */
 } StageKind;
 
 typedef struct Stage
 {
-	StageKind	kind;
-	StageRule	rule;
-	char	   *why;			/* one sentence for explain: why this rule */
+	StageKind kind;
+	StageRule rule;
+	char *why; /* one sentence for explain: why this rule */
 
 	/* STAGE_FOLD only.  State row: keys, "n" bigint, columns. */
-	int			nkeys;
-	FoldKey    *keys;
-	int			ncolumns;
+	int nkeys;
+	FoldKey *keys;
+	int ncolumns;
 	FoldColumn *columns;
-	bool		always_recompute;	/* some column is FOLD_VALUE */
-	List	   *outputs;		/* TargetEntry list of the view's columns; Vars with varno 1 refer to
+	bool always_recompute; /* some column is FOLD_VALUE */
+	List *outputs; /* TargetEntry list of the view's columns; Vars with varno 1 refer to
 								 * the state row's attributes */
-	Node	   *having;			/* over the state row, or NULL; implicit-AND already made one expr */
+	Node *having;  /* over the state row, or NULL; implicit-AND already made one expr */
 
-	struct Region *region;		/* private to src/plan */
+	struct Region *region; /* private to src/plan */
 } Stage;
 
 typedef struct ViewPlan
 {
-	List	   *sources;		/* of PlanSource */
-	Stage	   *stage;			/* the chain; one stage for what is accepted today */
-	StageRule	rule;			/* worst of the chain */
-	List	   *key;			/* output attnos (int list) that identify a row; NIL: none, then rows
+	List *sources;	 /* of PlanSource */
+	Stage *stage;	 /* the chain; one stage for what is accepted today */
+	StageRule rule;	 /* worst of the chain */
+	List *key;		 /* output attnos (int list) that identify a row; NIL: none, then rows
 								 * are found by their hash.  See single_row. */
-	bool		single_row;		/* aggregate without GROUP BY: exactly one row (or none by HAVING) */
-	Query	   *query;			/* what the plan was made from */
+	bool single_row; /* aggregate without GROUP BY: exactly one row (or none by HAVING) */
+	Query *query;	 /* what the plan was made from */
 } ViewPlan;
 
 /*
@@ -156,4 +157,4 @@ extern List *derive_plan_explain(ViewPlan *plan);
 /* List of CREATE INDEX statements (char *) that would let the cost follow the change. */
 extern List *derive_plan_missing_indexes(ViewPlan *plan);
 
-#endif							/* DERIVE_PLAN_PLAN_H */
+#endif /* DERIVE_PLAN_PLAN_H */

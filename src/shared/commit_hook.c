@@ -32,8 +32,8 @@
 static Pipeline *cached_entry = NULL;
 static uint32 cached_generation = 0;
 
-static bool disabled = false;	/* our own worker */
-static Pipeline *counted = NULL;	/* its async_in_flight contains this transaction */
+static bool disabled = false;	 /* our own worker */
+static Pipeline *counted = NULL; /* its async_in_flight contains this transaction */
 static XLogRecPtr last_commit_end = InvalidXLogRecPtr;
 
 /* What the transaction in progress announces at its commit. */
@@ -45,7 +45,7 @@ static bool probe_wanted = false;
 static Pipeline *
 own_entry(void)
 {
-	uint32		generation = pg_atomic_read_u32(&derive_shared->generation);
+	uint32 generation = pg_atomic_read_u32(&derive_shared->generation);
 
 	if (generation == cached_generation)
 		return cached_entry;
@@ -99,7 +99,7 @@ request_start(void)
 {
 	for (int i = 0; i < DERIVE_START_REQUESTS; i++)
 	{
-		uint32		expected = InvalidOid;
+		uint32 expected = InvalidOid;
 
 		if (pg_atomic_compare_exchange_u32(&derive_shared->start_requests[i], &expected,
 										   MyDatabaseId) ||
@@ -131,7 +131,7 @@ announce(Pipeline *p)
 static void
 after_commit(void)
 {
-	Pipeline   *p = own_entry();
+	Pipeline *p = own_entry();
 
 	uncount(XactLastCommitEnd);
 	if (catalog_changed || probe_wanted)

@@ -29,4 +29,4 @@ extern void derive_commit_hook_catalog_changed(bool start);
  */
 extern void derive_commit_hook_probe_databases(void);
 
-#endif							/* DERIVE_SHARED_COMMIT_HOOK_H */
+#endif /* DERIVE_SHARED_COMMIT_HOOK_H */

@@ -81,7 +81,7 @@ init_entry(Pipeline *p)
 static void
 start_shared(void)
 {
-	bool		found;
+	bool found;
 
 	if (previous_startup)
 		previous_startup();
@@ -126,7 +126,7 @@ find_entry(Oid dboid)
 Pipeline *
 derive_pipeline_find(Oid dboid)
 {
-	Pipeline   *p;
+	Pipeline *p;
 
 	if (derive_shared == NULL)
 		return NULL;
@@ -140,7 +140,7 @@ derive_pipeline_find(Oid dboid)
 bool
 derive_pipeline_has_room(Oid dboid)
 {
-	bool		room;
+	bool room;
 
 	if (derive_shared == NULL)
 		return false;
@@ -191,7 +191,7 @@ take_entry(Pipeline *p, Oid dboid)
 Pipeline *
 derive_pipeline_reserve(Oid dboid)
 {
-	Pipeline   *p;
+	Pipeline *p;
 
 	if (derive_shared == NULL)
 		return NULL;
@@ -229,9 +229,9 @@ derive_pipeline_release(Pipeline *p)
 static void
 leave(int code, Datum arg)
 {
-	Pipeline   *p = (Pipeline *) DatumGetPointer(arg);
-	bool		was_applier;
-	bool		was_decoder;
+	Pipeline *p = (Pipeline *) DatumGetPointer(arg);
+	bool was_applier;
+	bool was_decoder;
 
 	SpinLockAcquire(&p->mutex);
 	was_applier = p->applier_pid == MyProcPid;
@@ -256,7 +256,7 @@ leave(int code, Datum arg)
 bool
 derive_pipeline_join(Pipeline *p, PipelineRole role)
 {
-	pid_t		other;
+	pid_t other;
 
 	SpinLockAcquire(&p->mutex);
 	other = role == ROLE_APPLIER ? p->applier_pid : p->decoder_pid;
@@ -285,7 +285,7 @@ derive_pipeline_join(Pipeline *p, PipelineRole role)
 void
 derive_pipeline_set_state(Pipeline *p, PipelineState state, const char *reason)
 {
-	char		text[DERIVE_REASON_LEN];
+	char text[DERIVE_REASON_LEN];
 
 	strlcpy(text, reason ? reason : "", sizeof(text));
 	SpinLockAcquire(&p->mutex);

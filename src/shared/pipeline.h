@@ -31,65 +31,69 @@
 
 typedef enum PipelineState
 {
-	PIPELINE_STOPPED = 0,		/* no applier; the launcher starts one if wanted */
-	PIPELINE_STARTING,			/* applier runs; decoder starts, slot may be being created */
-	PIPELINE_RUNNING,			/* ticks happen */
-	PIPELINE_FAILED				/* the last start failed, see reason; will be tried again */
+	PIPELINE_STOPPED = 0, /* no applier; the launcher starts one if wanted */
+	PIPELINE_STARTING,	  /* applier runs; decoder starts, slot may be being created */
+	PIPELINE_RUNNING,	  /* ticks happen */
+	PIPELINE_FAILED		  /* the last start failed, see reason; will be tried again */
 } PipelineState;
 
 typedef struct Pipeline
 {
 	/* allocation and wishes: lock */
-	Oid			dboid;			/* InvalidOid: entry is free */
-	bool		wanted;			/* the launcher keeps an applier running */
-	bool		hold;			/* DROP DATABASE & co: no workers for now */
-	pid_t		hold_pid;		/* backend that holds; a hold ends with its process */
-	TimestampTz next_start;		/* launcher: not before this time */
-	int			start_failures; /* launcher: in a row, for the backoff */
+	Oid dboid;				/* InvalidOid: entry is free */
+	bool wanted;			/* the launcher keeps an applier running */
+	bool hold;				/* DROP DATABASE & co: no workers for now */
+	pid_t hold_pid;			/* backend that holds; a hold ends with its process */
+	TimestampTz next_start; /* launcher: not before this time */
+	int start_failures;		/* launcher: in a row, for the backoff */
 
-	slock_t		mutex;
+	slock_t mutex;
 	/* mutex */
 	PipelineState state;
-	char		reason[DERIVE_REASON_LEN];	/* why it is not running, or "" */
-	pid_t		applier_pid;
-	pid_t		decoder_pid;
-	TimestampTz last_tick_at;	/* end of the last tick */
-	TimestampTz oldest_pending; /* commit time of the oldest change not applied; 0: none */
+	char reason[DERIVE_REASON_LEN]; /* why it is not running, or "" */
+	pid_t applier_pid;
+	pid_t decoder_pid;
+	TimestampTz last_tick_at; /* end of the last tick */
+	TimestampTz
+		oldest_pending; /* commit time of the oldest change not applied; 0: none */
 
 	/* read without lock, see above */
-	Latch	   *volatile applier_latch;
-	Latch	   *volatile decoder_latch;
+	Latch *volatile applier_latch;
+	Latch *volatile decoder_latch;
 
 	/* writers to decoder and applier, see commit_hook.c */
-	pg_atomic_uint64 async_in_flight;	/* asynchronous commits between pre-commit and commit */
+	pg_atomic_uint64
+		async_in_flight;		/* asynchronous commits between pre-commit and commit */
 	pg_atomic_uint64 async_lsn; /* end of the last asynchronous commit */
-	pg_atomic_uint32 want_visible;	/* applier waits for a commit to become visible:
+	pg_atomic_uint32 want_visible;	  /* applier waits for a commit to become visible:
 									 * commit callbacks set its latch, too */
-	pg_atomic_uint64 catalog_version;	/* commits that changed the catalog of views */
-	pg_atomic_uint64 commits;	/* commits that wrote WAL, all backends: writers' rate */
+	pg_atomic_uint64 catalog_version; /* commits that changed the catalog of views */
+	pg_atomic_uint64 commits; /* commits that wrote WAL, all backends: writers' rate */
 
 	/* waiters and applier: a tick that starts after request n sets done to n */
 	pg_atomic_uint64 tick_request;
 	pg_atomic_uint64 tick_done;
-	pg_atomic_uint64 wait_lsn;	/* highest lsn that somebody waits for */
-	pg_atomic_uint64 frontier_request;	/* as tick_request, but the tick writes the frontier row
+	pg_atomic_uint64 wait_lsn; /* highest lsn that somebody waits for */
+	pg_atomic_uint64
+		frontier_request; /* as tick_request, but the tick writes the frontier row
 										 * even if it has nothing to apply (derive.verify) */
-	pg_atomic_uint32 views_behind;	/* live views that are not at the pipeline's frontier */
-	ConditionVariable tick_cv;	/* broadcast after each tick and state change */
+	pg_atomic_uint32
+		views_behind;		   /* live views that are not at the pipeline's frontier */
+	ConditionVariable tick_cv; /* broadcast after each tick and state change */
 
 	/* applier to decoder */
-	pg_atomic_uint64 target_lsn;	/* a progress mark is wanted once decoded past this */
-	pg_atomic_uint64 target_request;	/* number of that wish, echoed in the mark */
-	pg_atomic_uint64 confirm_lsn;	/* the slot may be confirmed up to here */
+	pg_atomic_uint64 target_lsn; /* a progress mark is wanted once decoded past this */
+	pg_atomic_uint64 target_request; /* number of that wish, echoed in the mark */
+	pg_atomic_uint64 confirm_lsn;	 /* the slot may be confirmed up to here */
 
 	/* counters and positions for derive.pipelines */
 	pg_atomic_uint64 received_lsn;	/* decoder has read WAL up to here */
 	pg_atomic_uint64 applied_lsn;	/* all live views contain every commit before this */
 	pg_atomic_uint64 confirmed_lsn; /* what the slot has been confirmed to */
 	pg_atomic_uint64 transactions;	/* source transactions applied */
-	pg_atomic_uint64 changes;	/* rows of sources applied */
+	pg_atomic_uint64 changes;		/* rows of sources applied */
 	pg_atomic_uint64 ticks;
-	pg_atomic_uint64 queue_bytes;	/* bytes sent by the decoder since it started */
+	pg_atomic_uint64 queue_bytes; /* bytes sent by the decoder since it started */
 } Pipeline;
 
 /* Databases whose CREATE EXTENSION has just committed, until the launcher has looked. */
@@ -97,14 +101,14 @@ typedef struct Pipeline
 
 typedef struct DeriveShared
 {
-	LWLock	   *lock;
-	Latch	   *volatile launcher_latch;
-	pg_atomic_uint32 generation;	/* rises when an entry is reserved or released: what a
+	LWLock *lock;
+	Latch *volatile launcher_latch;
+	pg_atomic_uint32 generation; /* rises when an entry is reserved or released: what a
 									 * backend has cached about its entry is out of date */
 	pg_atomic_uint32 start_requests[DERIVE_START_REQUESTS]; /* database oids, 0: free */
-	pg_atomic_uint32 probe_wanted;	/* launcher: look for databases not seen yet */
-	int			npipelines;
-	Pipeline	pipelines[FLEXIBLE_ARRAY_MEMBER];
+	pg_atomic_uint32 probe_wanted; /* launcher: look for databases not seen yet */
+	int npipelines;
+	Pipeline pipelines[FLEXIBLE_ARRAY_MEMBER];
 } DeriveShared;
 
 typedef enum PipelineRole
@@ -116,11 +120,11 @@ typedef enum PipelineRole
 /* NULL when the library was not preloaded. */
 extern DeriveShared *derive_shared;
 
-extern void derive_pipeline_init(void); /* from _PG_init: shmem hooks */
-extern Pipeline *derive_pipeline_find(Oid dboid);	/* NULL if there is none; takes lock */
-extern Pipeline *derive_pipeline_reserve(Oid dboid);	/* or finds; NULL: array is full */
-extern void derive_pipeline_release(Pipeline *p);	/* frees the entry */
-extern bool derive_pipeline_has_room(Oid dboid);	/* it has an entry or could get one */
+extern void derive_pipeline_init(void);			  /* from _PG_init: shmem hooks */
+extern Pipeline *derive_pipeline_find(Oid dboid); /* NULL if there is none; takes lock */
+extern Pipeline *derive_pipeline_reserve(Oid dboid); /* or finds; NULL: array is full */
+extern void derive_pipeline_release(Pipeline *p);	 /* frees the entry */
+extern bool derive_pipeline_has_room(Oid dboid); /* it has an entry or could get one */
 
 /*
  * Enters the calling process as a pipeline's applier or decoder: pid and latch, which
@@ -128,7 +132,8 @@ extern bool derive_pipeline_has_room(Oid dboid);	/* it has an entry or could get
  * process has that role.
  */
 extern bool derive_pipeline_join(Pipeline *p, PipelineRole role);
-extern void derive_pipeline_set_state(Pipeline *p, PipelineState state, const char *reason);
+extern void
+derive_pipeline_set_state(Pipeline *p, PipelineState state, const char *reason);
 extern void derive_pipeline_wake_launcher(void);
 extern void derive_pipeline_wake_applier(Pipeline *p);
 extern void derive_pipeline_wake_decoder(Pipeline *p);
@@ -137,10 +142,10 @@ extern void derive_pipeline_wake_decoder(Pipeline *p);
 static inline void
 derive_atomic_raise(pg_atomic_uint64 *a, uint64 v)
 {
-	uint64		cur = pg_atomic_read_u64(a);
+	uint64 cur = pg_atomic_read_u64(a);
 
 	while (cur < v && !pg_atomic_compare_exchange_u64(a, &cur, v))
 		;
 }
 
-#endif							/* DERIVE_SHARED_PIPELINE_H */
+#endif /* DERIVE_SHARED_PIPELINE_H */

@@ -8,8 +8,8 @@
 #ifndef DERIVE_SHARED_PROCESS_H
 #define DERIVE_SHARED_PROCESS_H
 
-extern void derive_process_start(void); /* first of all: signals */
+extern void derive_process_start(void);				/* first of all: signals */
 extern void derive_process_override_settings(void); /* after connecting to a database */
-extern void derive_process_reload(void);	/* re-reads the configuration if asked to */
+extern void derive_process_reload(void); /* re-reads the configuration if asked to */
 
-#endif							/* DERIVE_SHARED_PROCESS_H */
+#endif /* DERIVE_SHARED_PROCESS_H */

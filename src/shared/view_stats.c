@@ -42,14 +42,15 @@ request(void)
 static void
 startup(void)
 {
-	HASHCTL		info = {0};
+	HASHCTL info = {0};
 
 	if (previous_startup)
 		previous_startup();
 	info.keysize = sizeof(ViewStatsKey);
 	info.entrysize = sizeof(ViewStats);
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	table = ShmemInitHash(TRANCHE, MAX_VIEWS / 16, MAX_VIEWS, &info, HASH_ELEM | HASH_BLOBS);
+	table = ShmemInitHash(TRANCHE, MAX_VIEWS / 16, MAX_VIEWS, &info,
+						  HASH_ELEM | HASH_BLOBS);
 	lock = &GetNamedLWLockTranche(TRANCHE)->lock;
 	LWLockRelease(AddinShmemInitLock);
 }
@@ -69,8 +70,8 @@ void
 derive_view_stats_count(Oid view, int64 rows, bool recomputed, int64 us)
 {
 	ViewStatsKey key = {MyDatabaseId, view};
-	ViewStats  *entry;
-	bool		found;
+	ViewStats *entry;
+	bool found;
 
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	entry = hash_search(table, &key, HASH_ENTER_NULL, &found);
@@ -92,7 +93,7 @@ bool
 derive_view_stats_get(Oid view, ViewStats *stats)
 {
 	ViewStatsKey key = {MyDatabaseId, view};
-	ViewStats  *entry;
+	ViewStats *entry;
 
 	if (table == NULL)
 		return false;

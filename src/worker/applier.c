@@ -43,20 +43,20 @@
 #include "utils/timestamp.h"
 #include "worker/workers.h"
 
-#define TICK_UNDER_LOAD 10		/* ms between the starts of ticks */
-#define LOAD_TRANSACTIONS 3		/* a batch of so many is load */
-#define IDLE_TICK 10000			/* ms after which an idle pipeline advances its slot */
-#define VISIBLE_WAIT 5			/* ms to wait for a commit to become visible */
-#define CONFIRM_WAIT 200		/* ms between looks at the flush position */
-#define KEPT_WAIT_MAX 1000		/* ms between ticks while transactions are kept */
+#define TICK_UNDER_LOAD 10	/* ms between the starts of ticks */
+#define LOAD_TRANSACTIONS 3 /* a batch of so many is load */
+#define IDLE_TICK 10000		/* ms after which an idle pipeline advances its slot */
+#define VISIBLE_WAIT 5		/* ms to wait for a commit to become visible */
+#define CONFIRM_WAIT 200	/* ms between looks at the flush position */
+#define KEPT_WAIT_MAX 1000	/* ms between ticks while transactions are kept */
 
 typedef struct Pace
 {
-	TimestampTz last_start;		/* of the last tick */
-	long		cost_ms;		/* of the last tick */
-	int64		transactions;	/* of the last tick */
-	int			kept_wait;		/* ms, doubles while nothing happens */
-	TimestampTz visible_since;	/* waiting for the next commit to become visible since */
+	TimestampTz last_start;	   /* of the last tick */
+	long cost_ms;			   /* of the last tick */
+	int64 transactions;		   /* of the last tick */
+	int kept_wait;			   /* ms, doubles while nothing happens */
+	TimestampTz visible_since; /* waiting for the next commit to become visible since */
 } Pace;
 
 static Pipeline *pipeline;
@@ -76,7 +76,7 @@ override_settings(void)
 static bool
 extension_exists(void)
 {
-	bool		exists;
+	bool exists;
 
 	StartTransactionCommand();
 	exists = derive_catalog_extension_exists();
@@ -88,7 +88,7 @@ extension_exists(void)
 static void
 retire(ChangeStream *stream)
 {
-	char	   *slot = derive_stream_slot_name(MyDatabaseId);
+	char *slot = derive_stream_slot_name(MyDatabaseId);
 
 	if (stream != NULL)
 		derive_stream_stop(stream);
@@ -123,7 +123,7 @@ sleep_ms(long ms)
 static void
 follow_catalog(Maintainer *m, uint64 *seen)
 {
-	uint64		version = pg_atomic_read_u64(&pipeline->catalog_version);
+	uint64 version = pg_atomic_read_u64(&pipeline->catalog_version);
 
 	if (version == *seen)
 		return;
@@ -139,10 +139,10 @@ start_stream(Maintainer *m, uint64 *catalog_seen)
 {
 	StreamRecord hello;
 
-	derive_maintainer_attach_stream(m,
-									derive_stream_start(pipeline, m->unconfirmed_lsn,
-														derive_view_set_interest(m->views),
-														m->views->interest_version));
+	derive_maintainer_attach_stream(
+		m, derive_stream_start(pipeline, m->unconfirmed_lsn,
+							   derive_view_set_interest(m->views),
+							   m->views->interest_version));
 	m->unconfirmed_lsn = InvalidXLogRecPtr;
 	while (!derive_stream_next(m->stream, &hello, false))
 	{
@@ -167,7 +167,8 @@ next_is_visible(const StreamRecord *record, Pace *pace)
 		return true;
 	if (pace->visible_since == 0)
 		pace->visible_since = GetCurrentTimestamp();
-	else if (TimestampDifferenceExceeds(pace->visible_since, GetCurrentTimestamp(), VISIBLE_WAIT))
+	else if (TimestampDifferenceExceeds(pace->visible_since, GetCurrentTimestamp(),
+										VISIBLE_WAIT))
 		return true;
 	pg_atomic_write_u32(&pipeline->want_visible, 1);
 	pg_memory_barrier();
@@ -180,7 +181,7 @@ next_is_visible(const StreamRecord *record, Pace *pace)
 static long
 tick_distance(const Pace *pace)
 {
-	long		distance = 0;
+	long distance = 0;
 
 	if (pace->transactions >= LOAD_TRANSACTIONS)
 		distance = Max(TICK_UNDER_LOAD, 2 * pace->cost_ms);
@@ -226,12 +227,11 @@ tick(Maintainer *m, Pace *pace, TickResult *result)
 	else
 		pace->kept_wait = Min(pace->kept_wait * 2, KEPT_WAIT_MAX);
 	if (derive_log_ticks)
-		ereport(LOG,
-				(errmsg("tick: " INT64_FORMAT " transactions, " INT64_FORMAT " changes, "
-						INT64_FORMAT " deferred, " INT64_FORMAT " us",
-						result->transactions, result->changes, result->deferred,
-						(int64) (end - pace->last_start)),
-				 errhidestmt(true)));
+		ereport(LOG, (errmsg("tick: " INT64_FORMAT " transactions, " INT64_FORMAT
+							 " changes, " INT64_FORMAT " deferred, " INT64_FORMAT " us",
+							 result->transactions, result->changes, result->deferred,
+							 (int64) (end - pace->last_start)),
+					  errhidestmt(true)));
 }
 
 /* Says whether somebody or something asks for a tick now. */
@@ -241,17 +241,18 @@ tick_is_asked(Maintainer *m, const TickResult *last)
 	TimestampTz retry = derive_tick_next_retry(m);
 
 	return last->again ||
-		pg_atomic_read_u64(&pipeline->tick_request) != pg_atomic_read_u64(&pipeline->tick_done) ||
-		pg_atomic_read_u64(&pipeline->frontier_request) != m->frontier_request_done ||
-		derive_view_set_has_invalidations() || m->views->catalog_changed ||
-		(retry != 0 && retry <= GetCurrentTimestamp());
+		   pg_atomic_read_u64(&pipeline->tick_request) !=
+			   pg_atomic_read_u64(&pipeline->tick_done) ||
+		   pg_atomic_read_u64(&pipeline->frontier_request) != m->frontier_request_done ||
+		   derive_view_set_has_invalidations() || m->views->catalog_changed ||
+		   (retry != 0 && retry <= GetCurrentTimestamp());
 }
 
 /* Returns how long the applier may sleep if nothing sets its latch, in ms. */
 static long
 sleep_time(Maintainer *m, const Pace *pace, const TickResult *last, bool unconfirmed)
 {
-	long		ms = IDLE_TICK;
+	long ms = IDLE_TICK;
 	TimestampTz retry = derive_tick_next_retry(m);
 
 	if (derive_batch_has_kept(m->batch) || last->behind)
@@ -267,18 +268,18 @@ sleep_time(Maintainer *m, const Pace *pace, const TickResult *last, bool unconfi
 static void
 run(Maintainer *m, uint64 catalog_seen)
 {
-	Pace		pace = {0};
-	TickResult	last = {0};
+	Pace pace = {0};
+	TickResult last = {0};
 	StreamRecord record;
 
 	pace.kept_wait = VISIBLE_WAIT;
 	last.again = true;
 	for (;;)
 	{
-		bool		unconfirmed;
-		bool		pending;
-		bool		due;
-		long		wait;
+		bool unconfirmed;
+		bool pending;
+		bool due;
+		long wait;
 
 		service();
 		follow_catalog(m, &catalog_seen);
@@ -287,8 +288,8 @@ run(Maintainer *m, uint64 catalog_seen)
 		if (pending)
 			note_pending(&record);
 		due = pending || tick_is_asked(m, &last) ||
-			TimestampDifferenceExceeds(pace.last_start, GetCurrentTimestamp(),
-									   Max(IDLE_TICK, derive_tick_interval));
+			  TimestampDifferenceExceeds(pace.last_start, GetCurrentTimestamp(),
+										 Max(IDLE_TICK, derive_tick_interval));
 		if (!due && (derive_batch_has_kept(m->batch) || last.behind))
 			due = TimestampDifferenceExceeds(pace.last_start, GetCurrentTimestamp(),
 											 pace.kept_wait);
@@ -299,7 +300,8 @@ run(Maintainer *m, uint64 catalog_seen)
 			sleep_ms(sleep_time(m, &pace, &last, unconfirmed));
 			continue;
 		}
-		wait = ms_until(TimestampTzPlusMilliseconds(pace.last_start, tick_distance(&pace)));
+		wait = ms_until(
+			TimestampTzPlusMilliseconds(pace.last_start, tick_distance(&pace)));
 		if (wait > 0)
 			sleep_ms(wait);
 		else if (!pending || next_is_visible(&record, &pace))
@@ -313,18 +315,20 @@ run(Maintainer *m, uint64 catalog_seen)
 void
 derive_applier_main(Datum arg)
 {
-	Oid			dboid = DatumGetObjectId(arg);
-	uint64		catalog_seen;
+	Oid dboid = DatumGetObjectId(arg);
+	uint64 catalog_seen;
 	MemoryContext context;
 
 	derive_process_start();
 	pipeline = derive_pipeline_find(dboid);
-	if (pipeline == NULL || !derive_pipeline_join(pipeline, ROLE_APPLIER) || pipeline->hold)
+	if (pipeline == NULL || !derive_pipeline_join(pipeline, ROLE_APPLIER) ||
+		pipeline->hold)
 		proc_exit(0);
 	derive_pipeline_set_state(pipeline, PIPELINE_STARTING, "");
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
 	override_settings();
-	context = AllocSetContextCreate(TopMemoryContext, "pg_derive applier", ALLOCSET_DEFAULT_SIZES);
+	context = AllocSetContextCreate(TopMemoryContext, "pg_derive applier",
+									ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
 
 	PG_TRY();
@@ -340,7 +344,7 @@ derive_applier_main(Datum arg)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();

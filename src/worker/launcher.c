@@ -46,12 +46,12 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#define SHORT_LIFE 1000		/* ms; an applier that ends sooner counts as a failure to start */
-#define MAX_BACKOFF 60			/* s */
-#define PROBE_TIME 3000			/* ms; then the next database is probed, whatever happens */
-#define HOLD_WAIT 10000			/* ms */
-#define HOLD_POLL 1000			/* ms; is the process that holds still there? */
-#define ADOPTED_POLL 5000		/* ms; an applier of another launcher cannot notify this one */
+#define SHORT_LIFE 1000 /* ms; an applier that ends sooner counts as a failure to start */
+#define MAX_BACKOFF 60	/* s */
+#define PROBE_TIME 3000 /* ms; then the next database is probed, whatever happens */
+#define HOLD_WAIT 10000 /* ms */
+#define HOLD_POLL 1000	/* ms; is the process that holds still there? */
+#define ADOPTED_POLL 5000 /* ms; an applier of another launcher cannot notify this one */
 
 #define APPLIER_TYPE "pg_derive applier"
 #define LAUNCHER_TYPE "pg_derive launcher"
@@ -59,17 +59,17 @@
 /* An applier that this launcher has started. */
 typedef struct Worker
 {
-	Oid			dboid;
+	Oid dboid;
 	BackgroundWorkerHandle *handle;
 	TimestampTz started_at;
-	bool		again;			/* CREATE EXTENSION came after its start: if it finds nothing,
+	bool again; /* CREATE EXTENSION came after its start: if it finds nothing,
 								 * probe again */
 } Worker;
 
-static List *workers = NIL;		/* of Worker */
-static List *unprobed = NIL;	/* oids of databases to be probed, in this order */
-static List *seen = NIL;		/* oids of databases that have been in unprobed */
-static bool told_full = false;	/* the log says that all entries are in use */
+static List *workers = NIL;	   /* of Worker */
+static List *unprobed = NIL;   /* oids of databases to be probed, in this order */
+static List *seen = NIL;	   /* oids of databases that have been in unprobed */
+static bool told_full = false; /* the log says that all entries are in use */
 
 /* ---------- databases ---------- */
 
@@ -77,8 +77,8 @@ static bool told_full = false;	/* the log says that all entries are in use */
 static bool
 has_slot(Oid dboid)
 {
-	char	   *name = derive_stream_slot_name(dboid);
-	bool		found = SearchNamedReplicationSlot(name, true) != NULL;
+	char *name = derive_stream_slot_name(dboid);
+	bool found = SearchNamedReplicationSlot(name, true) != NULL;
 
 	pfree(name);
 	return found;
@@ -99,9 +99,9 @@ static void
 find_databases(void)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Relation	rel;
+	Relation rel;
 	TableScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	StartTransactionCommand();
 	(void) GetTransactionSnapshot();
@@ -113,8 +113,8 @@ find_databases(void)
 		MemoryContext old;
 
 		/* a connection limit below -1 marks a database that is being dropped */
-		if (!database->datallowconn || database->datistemplate || database->datconnlimit < -1 ||
-			list_member_oid(seen, database->oid))
+		if (!database->datallowconn || database->datistemplate ||
+			database->datconnlimit < -1 || list_member_oid(seen, database->oid))
 			continue;
 		old = MemoryContextSwitchTo(context);
 		want_probe(database->oid, has_slot(database->oid));
@@ -131,7 +131,7 @@ static bool
 database_exists(Oid dboid)
 {
 	MemoryContext context = CurrentMemoryContext;
-	bool		exists;
+	bool exists;
 
 	StartTransactionCommand();
 	exists = SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(dboid));
@@ -146,9 +146,9 @@ database_exists(Oid dboid)
 static Worker *
 find_worker(Oid dboid)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, workers)
+	foreach (lc, workers)
 		if (((Worker *) lfirst(lc))->dboid == dboid)
 			return lfirst(lc);
 	return NULL;
@@ -167,13 +167,13 @@ set_wanted(Pipeline *p, bool wanted)
 static void
 back_off(Pipeline *p)
 {
-	int			seconds = 0;
+	int seconds = 0;
 
 	LWLockAcquire(derive_shared->lock, LW_EXCLUSIVE);
 	p->start_failures++;
 	if (p->start_failures > 1)
 		seconds = Min(1 << Min(p->start_failures - 2, 10), MAX_BACKOFF);
-	p->next_start = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (seconds) * 1000);
+	p->next_start = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (seconds) *1000);
 	LWLockRelease(derive_shared->lock);
 }
 
@@ -192,7 +192,7 @@ static void
 start_worker(Pipeline *p)
 {
 	BackgroundWorker registration;
-	Worker	   *worker = palloc0(sizeof(Worker));
+	Worker *worker = palloc0(sizeof(Worker));
 
 	memset(&registration, 0, sizeof(registration));
 	registration.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
@@ -201,7 +201,8 @@ start_worker(Pipeline *p)
 	strlcpy(registration.bgw_library_name, "pg_derive", BGW_MAXLEN);
 	strlcpy(registration.bgw_function_name, "derive_applier_main", BGW_MAXLEN);
 	strlcpy(registration.bgw_type, APPLIER_TYPE, BGW_MAXLEN);
-	snprintf(registration.bgw_name, BGW_MAXLEN, "%s of database %u", APPLIER_TYPE, p->dboid);
+	snprintf(registration.bgw_name, BGW_MAXLEN, "%s of database %u", APPLIER_TYPE,
+			 p->dboid);
 	registration.bgw_main_arg = ObjectIdGetDatum(p->dboid);
 	registration.bgw_notify_pid = MyProcPid;
 	worker->dboid = p->dboid;
@@ -221,12 +222,12 @@ start_worker(Pipeline *p)
 static void
 worker_ended(Worker *worker)
 {
-	Pipeline   *p = derive_pipeline_find(worker->dboid);
+	Pipeline *p = derive_pipeline_find(worker->dboid);
 
 	if (p != NULL && p->wanted)
 	{
-		if (p->hold || TimestampDifferenceExceeds(worker->started_at, GetCurrentTimestamp(),
-												  SHORT_LIFE))
+		if (p->hold || TimestampDifferenceExceeds(worker->started_at,
+												  GetCurrentTimestamp(), SHORT_LIFE))
 			forgive(p);
 		else
 			back_off(p);
@@ -243,12 +244,12 @@ worker_ended(Worker *worker)
 static void
 reap_workers(void)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, workers)
+	foreach (lc, workers)
 	{
-		Worker	   *worker = lfirst(lc);
-		pid_t		pid;
+		Worker *worker = lfirst(lc);
+		pid_t pid;
 
 		if (GetBackgroundWorkerPid(worker->handle, &pid) != BGWH_STOPPED)
 			continue;
@@ -266,7 +267,7 @@ reap_workers(void)
 static bool
 applier_runs(Pipeline *p)
 {
-	pid_t		pid;
+	pid_t pid;
 
 	SpinLockAcquire(&p->mutex);
 	pid = p->applier_pid;
@@ -297,7 +298,7 @@ ms_until(TimestampTz time)
 static long
 tend_entry(Pipeline *p)
 {
-	long		wait;
+	long wait;
 
 	if (is_held(p))
 		return HOLD_POLL;
@@ -330,7 +331,7 @@ sooner(long a, long b)
 static long
 tend_entries(void)
 {
-	long		wait = -1;
+	long wait = -1;
 
 	for (int i = 0; i < derive_shared->npipelines; i++)
 		if (OidIsValid(derive_shared->pipelines[i].dboid))
@@ -346,8 +347,8 @@ take_requests(void)
 {
 	for (int i = 0; i < DERIVE_START_REQUESTS; i++)
 	{
-		Oid			dboid = pg_atomic_exchange_u32(&derive_shared->start_requests[i], InvalidOid);
-		Worker	   *worker = OidIsValid(dboid) ? find_worker(dboid) : NULL;
+		Oid dboid = pg_atomic_exchange_u32(&derive_shared->start_requests[i], InvalidOid);
+		Worker *worker = OidIsValid(dboid) ? find_worker(dboid) : NULL;
 
 		if (worker != NULL)
 			worker->again = true;
@@ -362,17 +363,18 @@ take_requests(void)
 static long
 probe_under_way(void)
 {
-	ListCell   *lc;
-	long		wait = 0;
+	ListCell *lc;
+	long wait = 0;
 
-	foreach(lc, workers)
+	foreach (lc, workers)
 	{
-		Worker	   *worker = lfirst(lc);
-		Pipeline   *p = derive_pipeline_find(worker->dboid);
+		Worker *worker = lfirst(lc);
+		Pipeline *p = derive_pipeline_find(worker->dboid);
 
 		if (p == NULL || p->decoder_pid != 0 || p->state == PIPELINE_RUNNING)
 			continue;
-		wait = Max(wait, ms_until(TimestampTzPlusMilliseconds(worker->started_at, PROBE_TIME)));
+		wait = Max(wait,
+				   ms_until(TimestampTzPlusMilliseconds(worker->started_at, PROBE_TIME)));
 	}
 	return wait;
 }
@@ -384,10 +386,12 @@ tell_full(void)
 	if (told_full)
 		return;
 	told_full = true;
-	ereport(LOG,
-			(errmsg("%d databases are not looked at: all %d pipelines of pg_derive are in use",
-					list_length(unprobed), derive_shared->npipelines),
-			 errhint("Raise pg_derive.database_workers and restart the server.")));
+	ereport(
+		LOG,
+		(errmsg(
+			 "%d databases are not looked at: all %d pipelines of pg_derive are in use",
+			 list_length(unprobed), derive_shared->npipelines),
+		 errhint("Raise pg_derive.database_workers and restart the server.")));
 }
 
 /* Reserves an entry for the next database to be probed; returns ms until it is its turn. */
@@ -396,9 +400,9 @@ probe_next(void)
 {
 	while (unprobed != NIL)
 	{
-		Oid			dboid = linitial_oid(unprobed);
-		long		wait = probe_under_way();
-		Pipeline   *p = derive_pipeline_find(dboid);
+		Oid dboid = linitial_oid(unprobed);
+		long wait = probe_under_way();
+		Pipeline *p = derive_pipeline_find(dboid);
 
 		if (p == NULL && wait > 0)
 			return wait;
@@ -432,15 +436,15 @@ derive_launcher_main(Datum arg)
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	derive_process_override_settings();
 	pgstat_report_appname(LAUNCHER_TYPE);
-	MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext, LAUNCHER_TYPE,
-												ALLOCSET_DEFAULT_SIZES));
+	MemoryContextSwitchTo(
+		AllocSetContextCreate(TopMemoryContext, LAUNCHER_TYPE, ALLOCSET_DEFAULT_SIZES));
 	derive_shared->launcher_latch = &MyProc->procLatch;
 	on_shmem_exit(leave, (Datum) 0);
 	find_databases();
 
 	for (;;)
 	{
-		long		wait;
+		long wait;
 
 		CHECK_FOR_INTERRUPTS();
 		derive_process_reload();
@@ -448,9 +452,9 @@ derive_launcher_main(Datum arg)
 		reap_workers();
 		wait = tend_entries();
 		wait = sooner(wait, probe_next());
-		(void) WaitLatch(MyLatch,
-						 WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (wait >= 0 ? WL_TIMEOUT : 0), wait,
-						 PG_WAIT_EXTENSION);
+		(void) WaitLatch(
+			MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (wait >= 0 ? WL_TIMEOUT : 0),
+			wait, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
 }
@@ -479,7 +483,7 @@ derive_launcher_register(void)
 static Pipeline *
 set_hold(Oid dboid, bool hold)
 {
-	Pipeline   *p = derive_pipeline_find(dboid);
+	Pipeline *p = derive_pipeline_find(dboid);
 
 	if (p == NULL)
 		return NULL;
@@ -499,8 +503,8 @@ set_hold(Oid dboid, bool hold)
 static bool
 terminate(Pipeline *p)
 {
-	pid_t		applier;
-	pid_t		decoder;
+	pid_t applier;
+	pid_t decoder;
 
 	SpinLockAcquire(&p->mutex);
 	applier = p->applier_pid;
@@ -516,7 +520,7 @@ terminate(Pipeline *p)
 void
 derive_launcher_hold_database(Oid dboid)
 {
-	Pipeline   *p = set_hold(dboid, true);
+	Pipeline *p = set_hold(dboid, true);
 	TimestampTz give_up = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), HOLD_WAIT);
 
 	if (p == NULL)

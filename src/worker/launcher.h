@@ -22,4 +22,4 @@ extern void derive_launcher_hold_database(Oid dboid);
 /* Ends a hold.  If the database has been dropped, its entry is given back. */
 extern void derive_launcher_resume_database(Oid dboid);
 
-#endif							/* DERIVE_WORKER_LAUNCHER_H */
+#endif /* DERIVE_WORKER_LAUNCHER_H */

@@ -10,4 +10,4 @@
 
 extern PGDLLEXPORT void derive_applier_main(Datum arg);
 
-#endif							/* DERIVE_WORKER_WORKERS_H */
+#endif /* DERIVE_WORKER_WORKERS_H */
