@@ -32,9 +32,11 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "commands/tablecmds.h"
+#include "commands/trigger.h"
 #include "commands/view.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
@@ -248,11 +250,11 @@ state_name(NewView *view, const char *suffix)
 
 /* Makes an object depend internally on the view's table. */
 static void
-depend_on_target(NewView *view, Oid relid)
+depend_on_target(NewView *view, Oid class_id, Oid object_id)
 {
 	ObjectAddress object, target;
 
-	ObjectAddressSet(object, RelationRelationId, relid);
+	ObjectAddressSet(object, class_id, object_id);
 	ObjectAddressSet(target, RelationRelationId, view->row.view);
 	recordDependencyOn(&object, &target, DEPENDENCY_INTERNAL);
 }
@@ -282,7 +284,7 @@ create_definition(NewView *view, Oid owner)
 	StoreViewQuery(address.objectId, copyObject(view->query), false);
 	CommandCounterIncrement();
 	view->row.definition = address.objectId;
-	depend_on_target(view, address.objectId);
+	depend_on_target(view, RelationRelationId, address.objectId);
 }
 
 /* Creates the table that holds an aggregate's state. */
@@ -324,38 +326,43 @@ create_state(NewView *view, Oid owner)
 	run(psprintf("GRANT SELECT ON TABLE %s TO %s", qualified,
 				 quote_identifier(GetUserNameFromId(owner, false))));
 	view->row.state_table = created_relation(DERIVE_STATE_SCHEMA, name);
-	depend_on_target(view, view->row.state_table);
+	depend_on_target(view, RelationRelationId, view->row.state_table);
+}
+
+/* Returns the columns that the key's index has, or the expression without a key. */
+static char *
+key_index_columns(NewView *view)
+{
+	StringInfoData columns;
+	ListCell *lc;
+
+	if (view->row.key == NIL)
+		return psprintf("derive_state.row_hash(%s.*)", quote_identifier(view->name));
+	initStringInfo(&columns);
+	foreach (lc, view->row.key)
+		appendStringInfo(
+			&columns, "%s%s", columns.len > 0 ? ", " : "",
+			quote_identifier(get_attname(view->row.view, lfirst_int(lc), false)));
+	return columns.data;
 }
 
 /* Gives the view's table the index by which its rows are found, as the caller. */
 static void
 create_key_index(NewView *view)
 {
-	char *qualified = quote_qualified_identifier(view->schema, view->name);
-	StringInfoData columns;
-	ListCell *lc;
+	bool has_key = view->row.key != NIL;
+	Oid schema = get_namespace_oid(view->schema, false);
+	char *name;
 
-	if (view->plan->single_row && view->row.key == NIL)
+	if (view->plan->single_row && !has_key)
 		return;
-	if (view->row.key == NIL)
-	{
-		run(psprintf("CREATE INDEX %s ON %s (derive_state.row_hash(%s.*))",
-					 quote_identifier(ChooseRelationName(
-						 view->name, NULL, "row_hash",
-						 get_namespace_oid(view->schema, false), false)),
-					 qualified, quote_identifier(view->name)));
-		return;
-	}
-	initStringInfo(&columns);
-	foreach (lc, view->row.key)
-		appendStringInfo(
-			&columns, "%s%s", columns.len > 0 ? ", " : "",
-			quote_identifier(get_attname(view->row.view, lfirst_int(lc), false)));
-	run(psprintf(
-		"CREATE UNIQUE INDEX %s ON %s (%s) NULLS NOT DISTINCT",
-		quote_identifier(ChooseRelationName(
-			view->name, NULL, "key", get_namespace_oid(view->schema, false), false)),
-		qualified, columns.data));
+	name = ChooseRelationName(view->name, NULL, has_key ? "key" : "row_hash", schema,
+							  false);
+	run(psprintf("CREATE %s INDEX %s ON %s (%s)%s", has_key ? "UNIQUE" : "",
+				 quote_identifier(name),
+				 quote_qualified_identifier(view->schema, view->name),
+				 key_index_columns(view), has_key ? " NULLS NOT DISTINCT" : ""));
+	depend_on_target(view, RelationRelationId, get_relname_relid(name, schema));
 }
 
 /* Makes the view's table read-only for everybody. */
@@ -369,6 +376,8 @@ create_trigger(NewView *view)
 				 " FOR EACH STATEMENT EXECUTE FUNCTION derive_state.reject_write()",
 				 qualified));
 	run(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER pg_derive_read_only", qualified));
+	depend_on_target(view, TriggerRelationId,
+					 get_trigger_oid(view->row.view, "pg_derive_read_only", false));
 }
 
 /* ---------- replica identity ---------- */

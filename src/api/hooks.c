@@ -17,6 +17,7 @@
 
 #include "api/hooks.h"
 
+#include "api/guard.h"
 #include "catalog/dependency.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
@@ -106,7 +107,7 @@ may_free_database(Oid dboid)
 	return pg_database_ownercheck(dboid, GetUserId());
 }
 
-/* Utility hook: holds the workers of a database off while a command needs it. */
+/* Utility hook: guards views, and holds the workers of a database off while a command needs it. */
 static void
 process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params,
@@ -116,6 +117,7 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 
 	if (OidIsValid(dboid) && (dboid == MyDatabaseId || !may_free_database(dboid)))
 		dboid = InvalidOid;
+	derive_guard_check(statement->utilityStmt);
 	if (OidIsValid(dboid))
 		derive_launcher_hold_database(dboid);
 	PG_TRY();

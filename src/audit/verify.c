@@ -22,7 +22,8 @@
  * Rows are compared as EXCEPT ALL does, by the default equality of their types;
  * columns of types that have none are compared as text.
  *
- * Runs in the caller's backend.  Locks: what the queries take.
+ * Runs in the caller's backend.  Locks: ACCESS SHARE on the view and its sources, before
+ * step 2.
  *
  *-------------------------------------------------------------------------
  */
@@ -39,11 +40,14 @@
 #include "base/owner.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "maintain/frontier.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "rewrite/rewriteHandler.h"
+#include "storage/lmgr.h"
 #include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -53,6 +57,7 @@
 #include "utils/typcache.h"
 
 #define LOOK_AGAIN_MS 100
+#define MAX_TRIES 50
 
 /* Waits for a tick that began after now and wrote the frontier's row. */
 static void
@@ -74,9 +79,9 @@ wait_for_frontier(Pipeline *pipeline)
 	ConditionVariableCancelSleep();
 }
 
-/* Throws if the view is not at the pipeline's frontier. */
-static void
-check_comparable(const CatalogView *view)
+/* Throws if the view is not live; returns whether it is at the pipeline's frontier. */
+static bool
+is_comparable(const CatalogView *view)
 {
 	CatalogView *now = derive_catalog_find_view(view->view);
 	const char *state;
@@ -93,12 +98,49 @@ check_comparable(const CatalogView *view)
 			 errdetail("%s", now->reason && now->reason[0] != '\0'
 								 ? now->reason
 								 : "Only a live view can be compared with its query.")));
-	if (now->frontier != NULL)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-						errmsg("derived view \"%s\" is behind the other views",
-							   get_rel_name(view->view)),
-						errdetail("One of its sources is locked by another transaction."),
-						errhint("Try again when that transaction has ended.")));
+	return now->frontier == NULL;
+}
+
+/* Waits until the frontier's row is new and the view is at it, but not for ever. */
+static void
+wait_until_comparable(Pipeline *pipeline, const CatalogView *view)
+{
+	for (int tries = 0; tries < MAX_TRIES; tries++)
+	{
+		wait_for_frontier(pipeline);
+		if (is_comparable(view))
+			return;
+		pg_usleep(LOOK_AGAIN_MS * 1000L);
+	}
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+					errmsg("derived view \"%s\" is behind the other views",
+						   get_rel_name(view->view)),
+					errdetail("One of its sources is locked by another transaction."),
+					errhint("Try again when that transaction has ended.")));
+}
+
+/*
+ * Locks the view and what its query reads.  A TRUNCATE after this waits; it would take
+ * rows away from snapshots that should still see them.
+ */
+static void
+lock_relations(const CatalogView *view)
+{
+	Relation definition = relation_open(view->definition, AccessShareLock);
+	ListCell *lc, *lp;
+
+	LockRelationOid(view->view, AccessShareLock);
+	foreach (lc, get_view_query(definition)->rtable)
+	{
+		RangeTblEntry *rte = lfirst(lc);
+
+		if (rte->rtekind != RTE_RELATION)
+			continue;
+		LockRelationOid(rte->relid, AccessShareLock);
+		foreach (lp, find_all_inheritors(rte->relid, AccessShareLock, NULL))
+			LockRelationOid(lfirst_oid(lp), AccessShareLock);
+	}
+	relation_close(definition, NoLock);
 }
 
 /* Returns a pg_snapshot as text. */
@@ -238,8 +280,8 @@ derive_verify_view(Pipeline *pipeline, const CatalogView *view, Tuplestorestate 
 	SPIPlanPtr plan;
 	char *sql;
 
-	wait_for_frontier(pipeline);
-	check_comparable(view);
+	lock_relations(view);
+	wait_until_comparable(pipeline, view);
 	frontier = read_frontier(&writer);
 
 	derive_owner_enter(&scope, owner);

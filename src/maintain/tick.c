@@ -378,12 +378,17 @@ run_protected(Maintainer *m, LiveView *view, bool recompute, SourceDelta *out,
 	return error;
 }
 
-/* Maintains a view; an error makes it failed. */
+/*
+ * Maintains a view; an error makes it failed.  What a refresh or the repair of a view that
+ * diverged changes is no delta for the views above: they may never have seen what was
+ * wrong, so they are compared, too.
+ */
 static void
 maintain(Maintainer *m, LiveView *view, bool recompute)
 {
 	SourceDelta *out = view->cohort ? derive_delta_find(&view->cohort->deltas, view->view)
 									: NULL;
+	bool repair = false;
 	RunnerStats stats;
 	ErrorData *error;
 	instr_time start, elapsed;
@@ -399,7 +404,7 @@ maintain(Maintainer *m, LiveView *view, bool recompute)
 				 "derived view \"%s\" is not what its source changes say; recomputing it",
 				 get_rel_name(view->view)),
 			 errdetail("%s", describe_error(error))));
-		recompute = true;
+		recompute = repair = true;
 		error = run_protected(m, view, recompute, out, &stats);
 	}
 	INSTR_TIME_SET_CURRENT(elapsed);
@@ -414,13 +419,43 @@ maintain(Maintainer *m, LiveView *view, bool recompute)
 	derive_view_set_state(view, VIEW_LIVE, "");
 	if (view->cohort == NULL)
 		view->cohort = main_cohort(m);
-	if (recompute && view->refreshes_done != view->refreshes)
+	if (view->refreshes_done != view->refreshes && recompute)
 	{
 		view->refreshes_done = view->refreshes;
 		view->progress_changed = true;
+		repair = true;
+	}
+	if (repair && out != NULL && stats.rows_changed > 0)
+	{
+		out->lost = true;
+		out->lost_reason = "it was repaired";
 	}
 	derive_view_stats_count(view->view, stats.rows_changed, recompute,
 							INSTR_TIME_GET_MICROSEC(elapsed));
+}
+
+/*
+ * Lets a view share the state of one that it reads and that is not live.  It comes back
+ * with that one, so no retry of its own is due.
+ */
+static void
+follow_obstacle(LiveView *view, LiveView *obstacle)
+{
+	const char *name = get_rel_name(obstacle->view);
+
+	if (view->state == VIEW_BUILDING)
+		return;
+	if (obstacle->state == VIEW_FAILED && !obstacle->paused)
+		derive_view_set_state(
+			view, VIEW_FAILED,
+			psprintf("source view %s failed: %s", name, obstacle->reason));
+	else
+		derive_view_set_state(view, VIEW_STALE,
+							  psprintf("source view %s is %s", name,
+									   obstacle->paused
+										   ? "paused"
+										   : derive_view_state_name(obstacle->state)));
+	view->retry_at = 0;
 }
 
 /* Does what this tick must do for one view. */
@@ -436,12 +471,7 @@ process_view(Maintainer *m, LiveView *view, const Frontier *next)
 	obstacle = source_not_live(m, view);
 	if (obstacle != NULL)
 	{
-		if (view->state == VIEW_LIVE)
-			derive_view_set_state(
-				view, VIEW_STALE,
-				psprintf("source view %s is %s", get_rel_name(obstacle->view),
-						 obstacle->paused ? "paused"
-										  : derive_view_state_name(obstacle->state)));
+		follow_obstacle(view, obstacle);
 		return;
 	}
 	if (view->state != VIEW_LIVE)
@@ -760,7 +790,7 @@ derive_tick_next_retry(Maintainer *m)
 	{
 		LiveView *view = lfirst(lc);
 
-		if (view->state == VIEW_FAILED && !view->paused &&
+		if (view->state == VIEW_FAILED && !view->paused && view->retry_at != 0 &&
 			(first == 0 || view->retry_at < first))
 			first = view->retry_at;
 	}

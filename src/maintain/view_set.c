@@ -33,6 +33,7 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "base/compat.h"
 #include "base/owner.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -359,6 +360,7 @@ make_plan(ViewSet *set, LiveView *view)
 
 	view->owner = relation_owner(view->view);
 	derive_owner_enter(&scope, view->owner);
+	derive_check_query_permissions(query);
 	plan = derive_plan_make(query, NULL);
 	plan->key = list_copy(view->key);
 	derive_owner_leave(&scope);

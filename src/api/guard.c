@@ -1,0 +1,115 @@
+/*-------------------------------------------------------------------------
+ *
+ * guard.c
+ *	  Commands that would change a view behind pg_derive's back.
+ *
+ * A view's table has exactly its query's columns and rows.  Its owner may rename,
+ * move, index, cluster, analyze it, give it away and set its storage; what would
+ * change its columns, restrict its rows, divert writes or take the read-only trigger
+ * away is refused here, before the command runs.  (That trigger and the key's index
+ * cannot be dropped because they depend internally on the table.)  Nothing is looked
+ * up for other commands than these few.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "api/guard.h"
+
+#include "catalog/namespace.h"
+#include "catalog/view_catalog.h"
+#include "nodes/parsenodes.h"
+
+/* Returns true if a name in a command is that of a derived view. */
+static bool
+is_view(const RangeVar *relation)
+{
+	Oid relid = RangeVarGetRelid(relation, NoLock, true);
+
+	return OidIsValid(relid) && derive_catalog_has_view(relid);
+}
+
+/* Refuses a command. */
+static void
+refuse(const RangeVar *relation, const char *hint)
+{
+	ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					errmsg("cannot do this to derived view \"%s\"", relation->relname),
+					errdetail("Its columns and rows follow from its query."),
+					errhint("%s", hint)));
+}
+
+/* Returns true if a part of ALTER TABLE leaves columns, rows and guard alone. */
+static bool
+is_harmless(AlterTableType type)
+{
+	switch (type)
+	{
+		case AT_ChangeOwner:
+		case AT_ClusterOn:
+		case AT_DropCluster:
+		case AT_SetTableSpace:
+		case AT_SetRelOptions:
+		case AT_ResetRelOptions:
+		case AT_ReplaceRelOptions:
+		case AT_SetStatistics:
+		case AT_SetOptions:
+		case AT_ResetOptions:
+		case AT_SetStorage:
+		case AT_SetCompression:
+		case AT_ReplicaIdentity:
+		case AT_EnableRowSecurity:
+		case AT_DisableRowSecurity:
+		case AT_ForceRowSecurity:
+		case AT_NoForceRowSecurity:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* Checks ALTER TABLE: of a view, and of what would inherit from one. */
+static void
+check_alter(const AlterTableStmt *alter)
+{
+	bool checked = false;
+	ListCell *lc;
+
+	foreach (lc, alter->cmds)
+	{
+		const AlterTableCmd *part = lfirst_node(AlterTableCmd, lc);
+
+		if (part->subtype == AT_AddInherit && is_view((RangeVar *) part->def))
+			refuse((RangeVar *) part->def, "Do not inherit from it.");
+		if (is_harmless(part->subtype) || checked)
+			continue;
+		checked = true;
+		if (is_view(alter->relation))
+			refuse(alter->relation, "Drop it and create it with another query.");
+	}
+}
+
+/* Checks CREATE TABLE … INHERITS. */
+static void
+check_create(const CreateStmt *create)
+{
+	ListCell *lc;
+
+	foreach (lc, create->inhRelations)
+		if (is_view(lfirst_node(RangeVar, lc)))
+			refuse(lfirst_node(RangeVar, lc), "Do not inherit from it.");
+}
+
+/* Throws if a utility command would do to a derived view what must not be done. */
+void
+derive_guard_check(Node *command)
+{
+	if (IsA(command, AlterTableStmt) &&
+		((AlterTableStmt *) command)->objtype == OBJECT_TABLE)
+		check_alter((AlterTableStmt *) command);
+	else if (IsA(command, CreateStmt))
+		check_create((CreateStmt *) command);
+	else if (IsA(command, RuleStmt) && is_view(((RuleStmt *) command)->relation))
+		refuse(((RuleStmt *) command)->relation,
+			   "Create an ordinary view over it and the rule on that.");
+}
