@@ -27,6 +27,7 @@
 #include "access/xact.h"
 #include "api/view_functions.h"
 #include "base/compat.h"
+#include "base/owner.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
@@ -183,15 +184,6 @@ run(const char *sql)
 		elog(ERROR, "could not execute \"%s\"", sql);
 }
 
-/* Becomes the bootstrap superuser; returns what to hand to leave_trusted. */
-static void
-enter_trusted(Oid *user, int *context)
-{
-	GetUserIdAndSecContext(user, context);
-	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID,
-						   *context | SECURITY_LOCAL_USERID_CHANGE);
-}
-
 /* Appends a column's definition: name, type, collation. */
 static void
 append_column(StringInfo sql, const char *name, Oid type, int32 typmod, Oid collation)
@@ -259,9 +251,25 @@ depend_on_target(NewView *view, Oid class_id, Oid object_id)
 	recordDependencyOn(&object, &target, DEPENDENCY_INTERNAL);
 }
 
-/* Creates the ordinary view that holds the query, owned by the caller. */
+/* Makes a table read-only for everybody. */
 static void
-create_definition(NewView *view, Oid owner)
+create_trigger(NewView *view, const char *qualified, Oid relid)
+{
+	run(psprintf("CREATE TRIGGER pg_derive_read_only"
+				 " BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s"
+				 " FOR EACH STATEMENT EXECUTE FUNCTION derive_state.reject_write()",
+				 qualified));
+	run(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER pg_derive_read_only", qualified));
+	depend_on_target(view, TriggerRelationId,
+					 get_trigger_oid(relid, "pg_derive_read_only", false));
+}
+
+/*
+ * Creates the ordinary view that holds the query.  It belongs to the bootstrap superuser,
+ * so that the caller cannot put another query into it.
+ */
+static void
+create_definition(NewView *view)
 {
 	CreateStmt *create = makeNode(CreateStmt);
 	ObjectAddress address;
@@ -279,7 +287,7 @@ create_definition(NewView *view, Oid owner)
 												 exprTypmod((Node *) te->expr),
 												 exprCollation((Node *) te->expr)));
 	}
-	address = DefineRelation(create, RELKIND_VIEW, owner, NULL, NULL);
+	address = DefineRelation(create, RELKIND_VIEW, BOOTSTRAP_SUPERUSERID, NULL, NULL);
 	CommandCounterIncrement();
 	StoreViewQuery(address.objectId, copyObject(view->query), false);
 	CommandCounterIncrement();
@@ -287,7 +295,10 @@ create_definition(NewView *view, Oid owner)
 	depend_on_target(view, RelationRelationId, address.objectId);
 }
 
-/* Creates the table that holds an aggregate's state. */
+/*
+ * Creates the table that holds an aggregate's state.  It belongs to the caller, because
+ * ANALYZE runs functions of its columns' types with its owner's rights.
+ */
 static void
 create_state(NewView *view, Oid owner)
 {
@@ -322,10 +333,10 @@ create_state(NewView *view, Oid owner)
 	if (stage->nkeys > 0)
 		run(psprintf("CREATE UNIQUE INDEX ON %s (%s) NULLS NOT DISTINCT", qualified,
 					 keys.data));
-	run(psprintf("REVOKE ALL ON TABLE %s FROM PUBLIC", qualified));
-	run(psprintf("GRANT SELECT ON TABLE %s TO %s", qualified,
-				 quote_identifier(GetUserNameFromId(owner, false))));
 	view->row.state_table = created_relation(DERIVE_STATE_SCHEMA, name);
+	ATExecChangeOwner(view->row.state_table, owner, false, AccessExclusiveLock);
+	CommandCounterIncrement();
+	create_trigger(view, qualified, view->row.state_table);
 	depend_on_target(view, RelationRelationId, view->row.state_table);
 }
 
@@ -363,21 +374,6 @@ create_key_index(NewView *view)
 				 quote_qualified_identifier(view->schema, view->name),
 				 key_index_columns(view), has_key ? " NULLS NOT DISTINCT" : ""));
 	depend_on_target(view, RelationRelationId, get_relname_relid(name, schema));
-}
-
-/* Makes the view's table read-only for everybody. */
-static void
-create_trigger(NewView *view)
-{
-	char *qualified = quote_qualified_identifier(view->schema, view->name);
-
-	run(psprintf("CREATE TRIGGER pg_derive_read_only"
-				 " BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s"
-				 " FOR EACH STATEMENT EXECUTE FUNCTION derive_state.reject_write()",
-				 qualified));
-	run(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER pg_derive_read_only", qualified));
-	depend_on_target(view, TriggerRelationId,
-					 get_trigger_oid(view->row.view, "pg_derive_read_only", false));
 }
 
 /* ---------- replica identity ---------- */
@@ -481,21 +477,24 @@ rule_name(StageRule rule)
 	return "";
 }
 
-/* Creates everything that belongs to the view but its table. */
+/*
+ * Creates everything that belongs to the view but its table.  The caller's search_path
+ * and objects have no part in it.
+ */
 static void
 create_hidden_parts(NewView *view)
 {
 	Oid caller = GetUserId();
-	Oid user;
-	int context;
+	OwnerScope scope;
 
-	enter_trusted(&user, &context);
-	create_definition(view, caller);
+	derive_owner_enter(&scope, BOOTSTRAP_SUPERUSERID);
+	create_definition(view);
 	if (view->plan->stage->kind == STAGE_FOLD)
 		create_state(view, caller);
-	create_trigger(view);
+	create_trigger(view, quote_qualified_identifier(view->schema, view->name),
+				   view->row.view);
 	derive_catalog_insert_view(&view->row);
-	SetUserIdAndSecContext(user, context);
+	derive_owner_leave(&scope);
 }
 
 /*

@@ -60,8 +60,6 @@ is_harmless(AlterTableType type)
 		case AT_ReplicaIdentity:
 		case AT_EnableRowSecurity:
 		case AT_DisableRowSecurity:
-		case AT_ForceRowSecurity:
-		case AT_NoForceRowSecurity:
 			return true;
 		default:
 			return false;

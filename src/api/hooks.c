@@ -118,10 +118,10 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 	if (OidIsValid(dboid) && (dboid == MyDatabaseId || !may_free_database(dboid)))
 		dboid = InvalidOid;
 	derive_guard_check(statement->utilityStmt);
-	if (OidIsValid(dboid))
-		derive_launcher_hold_database(dboid);
 	PG_TRY();
 	{
+		if (OidIsValid(dboid))
+			derive_launcher_hold_database(dboid);
 		if (previous_utility)
 			previous_utility(statement, query, read_only_tree, context, params, env, dest,
 							 completion);

@@ -20,6 +20,7 @@
 #include "api/view_functions.h"
 #include "base/errors.h"
 #include "base/lsn.h"
+#include "common/string.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -85,6 +86,9 @@ view_is_current(Oid view)
 	if (row->state != NULL && strcmp(row->state, "failed") == 0 &&
 		row->refreshes == row->refreshes_done)
 		reject_state(view, "failed", row->reason);
+	if (row->state != NULL && strcmp(row->state, "stale") == 0 &&
+		row->reason[0] != '\0' && pg_str_endswith(row->reason, " is paused"))
+		reject_state(view, "stale", row->reason);
 	current = row->state != NULL && strcmp(row->state, "live") == 0 &&
 			  row->frontier == NULL && row->refreshes == row->refreshes_done;
 	return current;
@@ -96,6 +100,9 @@ is_over(const Wait *wait)
 {
 	Pipeline *p = wait->pipeline;
 
+	if (p->dboid != MyDatabaseId)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the pipeline of this database was removed")));
 	if (pg_atomic_read_u64(&p->tick_done) < wait->request)
 		return false;
 	if (pg_atomic_read_u64(&p->applied_lsn) < wait->target)

@@ -72,6 +72,9 @@ wait_for_frontier(Pipeline *pipeline)
 	while (pg_atomic_read_u64(&pipeline->tick_done) < request)
 	{
 		CHECK_FOR_INTERRUPTS();
+		if (pipeline->dboid != MyDatabaseId)
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+							errmsg("the pipeline of this database was removed")));
 		if (ConditionVariableTimedSleep(&pipeline->tick_cv, LOOK_AGAIN_MS,
 										PG_WAIT_EXTENSION))
 			derive_pipeline_wake_applier(pipeline);

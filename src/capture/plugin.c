@@ -485,14 +485,21 @@ plugin_stream_start(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 		spool = derive_spool_open(txn->xid, derive_map_interest_version(map));
 }
 
-/* Ends a piece: partitions that came or went are noted while catalogs can be read. */
+/*
+ * Ends a piece: partitions that came or went are noted while catalogs can be read.  They
+ * cannot when the transaction was found to have aborted; most likely what is noted then
+ * is never used.
+ */
 static void
 plugin_stream_stop(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 {
 	MemoryContext old = MemoryContextSwitchTo(change_context);
 	ListCell *lc;
+	List *lost;
 
-	foreach (lc, derive_watch_commit(watch, map, txn))
+	lost = IsTransactionState() ? derive_watch_commit(watch, map, txn)
+								: derive_map_sources(map);
+	foreach (lc, lost)
 		derive_spool_add_lost(spool, ((MapSource *) lfirst(lc))->source);
 	spool = NULL;
 	MemoryContextSwitchTo(old);

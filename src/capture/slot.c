@@ -34,6 +34,15 @@ derive_stream_slot_name(Oid dboid)
 	return psprintf("pg_derive_%u", dboid);
 }
 
+bool
+derive_stream_slot_usable(Oid dboid)
+{
+	ReplicationSlot *slot = SearchNamedReplicationSlot(derive_stream_slot_name(dboid),
+													   true);
+
+	return slot != NULL && !derive_compat_slot_is_lost(slot);
+}
+
 /* Throws if the server is not set up for logical decoding. */
 static void
 check_requirements(void)

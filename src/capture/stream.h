@@ -59,4 +59,7 @@ extern void derive_stream_confirm(ChangeStream *stream, XLogRecPtr lsn);
 /* Name of the slot of a database: "pg_derive_<oid>"; palloc'd. */
 extern char *derive_stream_slot_name(Oid dboid);
 
+/* Says whether that slot exists and still has its WAL. */
+extern bool derive_stream_slot_usable(Oid dboid);
+
 #endif /* DERIVE_CAPTURE_STREAM_H */

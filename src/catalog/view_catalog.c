@@ -19,6 +19,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "base/owner.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
@@ -35,8 +36,9 @@
 
 /* What view_from_tuple reads. */
 static const char view_columns[] =
-	"SELECT v.view::oid, v.id, v.definition::oid, v.state_table::oid, v.key, v.paused,"
-	" v.refreshes, p.state, p.reason, p.frontier::text, p.refreshes, v.xmin"
+	"SELECT v.view::pg_catalog.oid, v.id, v.definition::pg_catalog.oid,"
+	" v.state_table::pg_catalog.oid, v.key, v.paused, v.refreshes,"
+	" p.state, p.reason, p.frontier::pg_catalog.text, p.refreshes, v.xmin"
 	" FROM derive_state.view v"
 	" LEFT JOIN derive_state.progress p ON p.id OPERATOR(pg_catalog.=) v.id";
 
@@ -163,9 +165,10 @@ derive_catalog_read_frontier(CatalogFrontier *frontier)
 	TupleDesc desc;
 	bool isnull;
 
-	execute("SELECT frontier::text, applied_lsn, restart_lsn, system_identifier"
-			" FROM derive_state.frontier",
-			0, NULL, NULL, NULL, true, SPI_OK_SELECT);
+	execute(
+		"SELECT frontier::pg_catalog.text, applied_lsn, restart_lsn, system_identifier"
+		" FROM derive_state.frontier",
+		0, NULL, NULL, NULL, true, SPI_OK_SELECT);
 	if (SPI_processed == 0)
 		return false;
 	tuple = SPI_tuptable->vals[0];
@@ -246,19 +249,17 @@ derive_catalog_delete_orphans(void)
 
 /*
  * Runs one statement as the bootstrap superuser, from a SQL function of whoever
- * may call it.  Rights on the view itself have been checked by then.
+ * may call it.  The caller's search_path and objects have no part in it.
  */
 static void
 execute_trusted(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
 				int expected)
 {
-	Oid user;
-	int context;
+	OwnerScope scope;
 
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
+	derive_owner_enter(&scope, BOOTSTRAP_SUPERUSERID);
 	execute(sql, nargs, types, values, nulls, false, expected);
-	SetUserIdAndSecContext(user, context);
+	derive_owner_leave(&scope);
 }
 
 /* Returns the view's row, or NULL, in CurrentMemoryContext; sees this command's snapshot. */

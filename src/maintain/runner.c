@@ -20,6 +20,7 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "access/xact.h"
 #include "base/owner.h"
 #include "base/step.h"
@@ -32,7 +33,9 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "utils/lsyscache.h"
+#include "storage/bufmgr.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 struct ViewRunner
@@ -299,6 +302,17 @@ derive_runner_apply(ViewRunner *runner, DeltaSet *set, SourceDelta *out,
 	MemoryContextDelete(run.context);
 }
 
+/* Tells whether a relation has never had a row; a restored one may have. */
+static bool
+is_empty(Oid relid)
+{
+	Relation rel = table_open(relid, NoLock);
+	bool empty = RelationGetNumberOfBlocks(rel) == 0;
+
+	table_close(rel, NoLock);
+	return empty;
+}
+
 /* Makes the view equal to its query, see runner.h. */
 void
 derive_runner_recompute(ViewRunner *runner, bool first, SourceDelta *out,
@@ -310,7 +324,8 @@ derive_runner_recompute(ViewRunner *runner, bool first, SourceDelta *out,
 
 	begin_run(&run, runner, out);
 	enter_run(&run, runner, &scope);
-	if (first)
+	if (first && is_empty(runner->view->relid) &&
+		(runner->state == NULL || is_empty(runner->state->relid)))
 		derive_recompute_build(&run);
 	else
 		derive_recompute_diff(&run);

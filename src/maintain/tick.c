@@ -20,7 +20,8 @@
  * it becomes visible, so the flush position read after the snapshot is behind
  * it.  An asynchronous one publishes its end in a commit callback after it became
  * visible, but counts itself in before; so if the counter reads zero, every
- * visible one has published, and otherwise the insert position serves.  Likewise while
+ * visible one has published, and otherwise the insert position serves.  The applier
+ * itself commits asynchronously and does not count; it knows where it did.  Likewise while
  * the snapshot is not past the transactions that ran when the pipeline's entry was
  * new: they may have begun to commit without counting.
  *
@@ -123,21 +124,6 @@ derive_maintainer_attach_stream(Maintainer *m, ChangeStream *stream)
 	m->batch = derive_batch_create(stream);
 }
 
-/* Declares every view stale: what happened before the stream starts is unknown. */
-void
-derive_maintainer_set_all_stale(Maintainer *m, const char *reason)
-{
-	ListCell *lc;
-
-	foreach (lc, m->views->views)
-	{
-		LiveView *view = lfirst(lc);
-
-		if (view->state == VIEW_LIVE)
-			derive_view_set_state(view, VIEW_STALE, reason);
-	}
-}
-
 /* Returns the cohort whose frontier is the pipeline's. */
 static Cohort *
 main_cohort(Maintainer *m)
@@ -235,7 +221,8 @@ position_behind_snapshot(Maintainer *m, const Frontier *next)
 	if (pg_atomic_read_u64(&pipeline->async_in_flight) != 0 || next->xmin <= m->first_xid)
 		return derive_lsn_reachable(GetXLogInsertRecPtr());
 	pg_read_barrier();
-	return Max(GetFlushRecPtr(NULL), pg_atomic_read_u64(&pipeline->async_lsn));
+	return Max(Max(GetFlushRecPtr(NULL), XactLastCommitEnd),
+			   pg_atomic_read_u64(&pipeline->async_lsn));
 }
 
 /* ---------- the barrier ---------- */
@@ -412,6 +399,7 @@ maintain(Maintainer *m, LiveView *view, bool recompute)
 
 	if (error != NULL)
 	{
+		view->refreshes_done = view->refreshes;
 		derive_view_set_fail(view, describe_error(error));
 		return;
 	}
@@ -458,6 +446,28 @@ follow_obstacle(LiveView *view, LiveView *obstacle)
 	view->retry_at = 0;
 }
 
+/*
+ * Lets live views whose sources are not live follow them before any of these is
+ * recomputed: from then on they would look live, but without a delta.
+ */
+static void
+stop_readers(Maintainer *m)
+{
+	ListCell *lc;
+
+	foreach (lc, m->views->views)
+	{
+		LiveView *view = lfirst(lc);
+		LiveView *obstacle;
+
+		if (view->state != VIEW_LIVE || !view->locked)
+			continue;
+		obstacle = source_not_live(m, view);
+		if (obstacle != NULL)
+			follow_obstacle(view, obstacle);
+	}
+}
+
 /* Does what this tick must do for one view. */
 static void
 process_view(Maintainer *m, LiveView *view, const Frontier *next)
@@ -466,8 +476,15 @@ process_view(Maintainer *m, LiveView *view, const Frontier *next)
 	SourceDelta *lost;
 	bool changed;
 
-	if (view->paused || !view->locked)
+	if (view->paused)
 		return;
+	if (!view->locked)
+	{
+		/* a failed view whose time has come, but whose sources are locked */
+		if (view->retry_at != 0 && view->retry_at <= GetCurrentTimestamp())
+			view->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000L);
+		return;
+	}
 	obstacle = source_not_live(m, view);
 	if (obstacle != NULL)
 	{
@@ -615,6 +632,33 @@ write_progress(Maintainer *m)
 	return any;
 }
 
+/*
+ * Declares every view stale, for what happened before the stream starts is unknown, and
+ * has that on disk before a new slot can make it look otherwise.
+ */
+void
+derive_maintainer_set_all_stale(Maintainer *m, const char *reason)
+{
+	ListCell *lc;
+
+	StartTransactionCommand();
+	ForceSyncCommit();
+	PushActiveSnapshot(GetTransactionSnapshot());
+
+	foreach (lc, m->views->views)
+	{
+		LiveView *view = lfirst(lc);
+
+		if (view->state == VIEW_LIVE)
+			derive_view_set_state(view, VIEW_STALE, reason);
+	}
+	SPI_connect();
+	write_progress(m);
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
 /* Writes the frontier's row. */
 static void
 write_frontier(Maintainer *m, XLogRecPtr restart_lsn)
@@ -737,6 +781,7 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	if (stats.transactions > 1)
 		net_deltas(m);
 
+	stop_readers(m);
 	foreach (lc, m->views->views)
 		process_view(m, lfirst(lc), next);
 	reset_deltas(m);

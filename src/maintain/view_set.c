@@ -38,6 +38,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/view_catalog.h"
+#include "commands/tablecmds.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "rewrite/rewriteHandler.h"
@@ -74,6 +75,13 @@ note_invalidation(Datum arg, Oid relid)
 		else
 			all_invalidated = true;
 	}
+}
+
+/* Syscache callback: rights may have changed with roles and their members. */
+static void
+note_role_change(Datum arg, int cache, uint32 hash)
+{
+	all_invalidated = true;
 }
 
 /* Says whether a view's plan or locks were made from a relation. */
@@ -133,6 +141,8 @@ derive_view_set_create(void)
 	set->context = context;
 	set->catalog_changed = true;
 	CacheRegisterRelcacheCallback(note_invalidation, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, note_role_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, note_role_change, (Datum) 0);
 	return set;
 }
 
@@ -359,6 +369,8 @@ make_plan(ViewSet *set, LiveView *view)
 	MemoryContextSwitchTo(context);
 
 	view->owner = relation_owner(view->view);
+	if (OidIsValid(view->state_table) && relation_owner(view->state_table) != view->owner)
+		ATExecChangeOwner(view->state_table, view->owner, false, AccessExclusiveLock);
 	derive_owner_enter(&scope, view->owner);
 	derive_check_query_permissions(query);
 	plan = derive_plan_make(query, NULL);
@@ -575,6 +587,20 @@ describe_source(SourceInfo *source)
 	table_close(rel, NoLock);
 }
 
+/*
+ * Completes a SourceInfo from what was known before, because its relation is locked or
+ * gone.  Views that were planned now hold its lock, so no column can be missing.
+ */
+static void
+copy_source(SourceInfo *source, SourceInfo *before)
+{
+	source->columns = bms_copy(before->columns);
+	source->ncolumns = before->ncolumns;
+	source->attnums = palloc(sizeof(AttrNumber) * (before->ncolumns + 1));
+	memcpy(source->attnums, before->attnums, sizeof(AttrNumber) * before->ncolumns);
+	source->desc = CreateTupleDescCopy(before->desc);
+}
+
 /* Says whether two sources have the same columns, names and types. */
 static bool
 same_source(SourceInfo *a, SourceInfo *b)
@@ -622,7 +648,10 @@ collect_sources(ViewSet *set)
 		SourceInfo *source = lfirst(lc);
 		SourceInfo *before = find_source(set->sources, source->relid);
 
-		describe_source(source);
+		if (lock_now(source->relid, AccessShareLock))
+			describe_source(source);
+		else
+			copy_source(source, before);
 		if (before != NULL && same_source(before, source))
 			source->generation = before->generation;
 		else

@@ -29,6 +29,7 @@ static const char *const overrides[][2] = {
 	{"lock_timeout", "0"},
 	{"search_path", "pg_catalog, pg_temp"},
 	{"statement_timeout", "0"},
+	{"temp_file_limit", "-1"},
 	{"transaction_timeout", "0"}, /* from 17 on */
 };
 

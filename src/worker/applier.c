@@ -48,7 +48,9 @@
 #define IDLE_TICK 10000		/* ms after which an idle pipeline advances its slot */
 #define VISIBLE_WAIT 5		/* ms to wait for a commit to become visible */
 #define CONFIRM_WAIT 200	/* ms between looks at the flush position */
-#define KEPT_WAIT_MAX 1000	/* ms between ticks while transactions are kept */
+#define LOCK_TIMEOUT \
+	"1s" /* what a tick could not foresee fails its view instead of waiting */
+#define KEPT_WAIT_MAX 1000 /* ms between ticks while transactions are kept */
 
 typedef struct Pace
 {
@@ -66,6 +68,7 @@ static void
 override_settings(void)
 {
 	derive_process_override_settings();
+	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("jit", "off", PGC_USERSET, PGC_S_OVERRIDE);
 	SetConfigOption("row_security", "on", PGC_USERSET, PGC_S_OVERRIDE);
 	SetConfigOption("session_replication_role", "origin", PGC_SUSET, PGC_S_OVERRIDE);
@@ -139,6 +142,8 @@ start_stream(Maintainer *m, uint64 *catalog_seen)
 {
 	StreamRecord hello;
 
+	if (m->frontier_stored && !derive_stream_slot_usable(MyDatabaseId))
+		derive_maintainer_set_all_stale(m, "the replication slot was missing");
 	derive_maintainer_attach_stream(
 		m, derive_stream_start(pipeline, m->unconfirmed_lsn,
 							   derive_view_set_interest(m->views),
