@@ -107,6 +107,10 @@ derive_guard_check(Node *command)
 		check_alter((AlterTableStmt *) command);
 	else if (IsA(command, CreateStmt))
 		check_create((CreateStmt *) command);
+	else if (IsA(command, CreateTrigStmt) &&
+			 is_view(((CreateTrigStmt *) command)->relation))
+		refuse(((CreateTrigStmt *) command)->relation,
+			   "Put the trigger on the tables that the query reads.");
 	else if (IsA(command, RuleStmt) && is_view(((RuleStmt *) command)->relation))
 		refuse(((RuleStmt *) command)->relation,
 			   "Create an ordinary view over it and the rule on that.");

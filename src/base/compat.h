@@ -126,14 +126,11 @@
 #define derive_insert_index_tuples(rri, slot, estate, update, u)               \
 	ExecInsertIndexTuples((rri), (slot), (estate), (update), false, NULL, NIL, \
 						  (update) && (u) == TU_Summarizing)
-/* "Fix EvalPlanQual with inherited UPDATE ...": sixth argument (16) */
-#define derive_epq_init(epq, estate) EvalPlanQualInit((epq), (estate), NULL, NIL, -1, NIL)
 #else
 #define DeriveIndexesToUpdate bool
 #define derive_update_wants_indexes(u) (u)
 #define derive_insert_index_tuples(rri, slot, estate, update, u) \
 	ExecInsertIndexTuples((rri), (slot), (estate), (update), false, NULL, NIL)
-#define derive_epq_init(epq, estate) EvalPlanQualInit((epq), (estate), NULL, NIL, -1)
 #endif
 
 #if PG_VERSION_NUM >= 180000

@@ -4,11 +4,12 @@
  *	  Finding and changing rows of a view's relation or of its fold state.
  *
  * Rows are written with the table access method and the executor's index
- * routines, not with SQL: HOT updates stay possible, and indexes, constraints and
- * AFTER ROW triggers that users put on a view's relation are kept current and
- * fired.  BEFORE ROW triggers are refused, since they could change what is stored.
- * A relation without triggers is written without ExecSimpleRelation*, which would
- * also insist on a replica identity when some publication is FOR ALL TABLES.
+ * routines, not with SQL: HOT updates stay possible, and all indexes are kept current.
+ * Row triggers are refused: a BEFORE trigger could change what is stored, and what an
+ * AFTER trigger writes in the tick's transaction could be seen by a recompute of
+ * another view in the same tick, though it is not in its snapshot.  So there is no need
+ * for ExecSimpleRelation*, which would also insist on a replica identity when some
+ * publication is FOR ALL TABLES.
  *
  * Visibility.  A target is open for one run, and all of the run happens in one
  * command: rows are looked for with the active snapshot, which does not see what
@@ -38,6 +39,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "base/compat.h"
+#include "catalog/pg_trigger.h"
 #include "base/errors.h"
 #include "catalog/pg_am_d.h"
 #include "commands/trigger.h"
@@ -70,7 +72,6 @@ struct Target
 	Snapshot snapshot;
 	EState *estate;
 	ResultRelInfo *rri;
-	EPQState epq;
 	BulkInsertState bulk; /* not NULL: first build, rows come in bulk */
 	SourceDelta *out;	  /* delta of this relation for views above it, or NULL */
 	int64 changed;
@@ -194,21 +195,23 @@ begin_searches(Target *target)
 										  target->nkeys);
 }
 
-/* Refuses triggers that could change or suppress what is to be stored. */
+/* Refuses row triggers; the statement trigger that keeps others from writing is ours. */
 static void
 check_triggers(Target *target)
 {
-	TriggerDesc *triggers = target->rri->ri_TrigDesc;
+	TriggerDesc *triggers = target->rel->trigdesc;
 
 	if (triggers == NULL)
 		return;
-	if (triggers->trig_insert_before_row || triggers->trig_update_before_row ||
-		triggers->trig_delete_before_row)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("derived view \"%s\" has a BEFORE ROW trigger",
-							   RelationGetRelationName(target->rel)),
-						errdetail("It could change what the view's query says."),
-						errhint("Drop the trigger, or make it an AFTER trigger.")));
+	for (int i = 0; i < triggers->numtriggers; i++)
+		if (TRIGGER_FOR_ROW(triggers->triggers[i].tgtype))
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+							errmsg("derived view \"%s\" has a row trigger",
+								   RelationGetRelationName(target->rel)),
+							errdetail("Triggers and foreign keys cannot refer to a "
+									  "derived view."),
+							errhint("Drop trigger \"%s\" or the foreign key.",
+									triggers->triggers[i].tgname)));
 }
 
 /*
@@ -242,11 +245,8 @@ derive_target_open(TargetSpec *spec, SourceDelta *out, bool first)
 	InitResultRelInfo(target->rri, target->rel, 1, NULL, 0);
 	target->estate->es_opened_result_relations = lappend(
 		target->estate->es_opened_result_relations, target->rri);
-	derive_epq_init(&target->epq, target->estate);
 	ExecOpenIndices(target->rri, false);
 	check_triggers(target);
-	if (target->rri->ri_TrigDesc != NULL)
-		AfterTriggerBeginQuery();
 
 	target->found = table_slot_create(target->rel, NULL);
 	target->wanted = MakeSingleTupleTableSlot(spec->desc, &TTSOpsMinimalTuple);
@@ -267,7 +267,7 @@ end_search(Target *target)
 	target->table_scan = NULL;
 }
 
-/* Closes a relation, fires its AFTER triggers and returns how many rows were changed. */
+/* Closes a relation and returns how many rows were changed. */
 int64
 derive_target_close(Target *target)
 {
@@ -278,12 +278,9 @@ derive_target_close(Target *target)
 		index_endscan(target->scan);
 	if (target->bulk != NULL)
 		FreeBulkInsertState(target->bulk);
-	if (target->rri->ri_TrigDesc != NULL)
-		AfterTriggerEndQuery(target->estate);
 
 	ExecDropSingleTupleTableSlot(target->found);
 	ExecDropSingleTupleTableSlot(target->wanted);
-	EvalPlanQualEnd(&target->epq);
 	ExecCloseIndices(target->rri);
 	ExecResetTupleTable(target->estate->es_tupleTable, false);
 	FreeExecutorState(target->estate);
@@ -478,31 +475,16 @@ end_change(Target *target)
 	ResetPerTupleExprContext(target->estate);
 }
 
-/* Checks NOT NULL and CHECK constraints. */
-static void
-check_constraints(Target *target, TupleTableSlot *row)
-{
-	if (target->rel->rd_att->constr != NULL)
-		ExecConstraints(target->rri, row, target->estate);
-}
-
 /* Inserts a row. */
 void
 derive_target_insert(Target *target, TupleTableSlot *row)
 {
 	row->tts_tableOid = target->spec->relid;
-	if (target->rri->ri_TrigDesc != NULL)
-		ExecSimpleRelationInsert(target->rri, target->estate, row);
-	else
-	{
-		check_constraints(target, row);
-		table_tuple_insert(target->rel, row, GetCurrentCommandId(true),
-						   target->bulk != NULL ? TABLE_INSERT_SKIP_FSM : 0,
-						   target->bulk);
-		if (target->rri->ri_NumIndices > 0)
-			list_free(derive_insert_index_tuples(target->rri, row, target->estate, false,
-												 TU_All));
-	}
+	table_tuple_insert(target->rel, row, GetCurrentCommandId(true),
+					   target->bulk != NULL ? TABLE_INSERT_SKIP_FSM : 0, target->bulk);
+	if (target->rri->ri_NumIndices > 0)
+		list_free(
+			derive_insert_index_tuples(target->rri, row, target->estate, false, TU_All));
 	keep_hint(target, row);
 	note_change(target, row, 1);
 	end_change(target);
@@ -512,21 +494,15 @@ derive_target_insert(Target *target, TupleTableSlot *row)
 void
 derive_target_update(Target *target, TupleTableSlot *found, TupleTableSlot *row)
 {
+	DeriveIndexesToUpdate indexes;
+
 	note_change(target, found, -1);
 	row->tts_tableOid = target->spec->relid;
-	if (target->rri->ri_TrigDesc != NULL)
-		ExecSimpleRelationUpdate(target->rri, target->estate, &target->epq, found, row);
-	else
-	{
-		DeriveIndexesToUpdate indexes;
-
-		check_constraints(target, row);
-		simple_table_tuple_update(target->rel, &found->tts_tid, row, target->snapshot,
-								  &indexes);
-		if (target->rri->ri_NumIndices > 0 && derive_update_wants_indexes(indexes))
-			list_free(derive_insert_index_tuples(target->rri, row, target->estate, true,
-												 indexes));
-	}
+	simple_table_tuple_update(target->rel, &found->tts_tid, row, target->snapshot,
+							  &indexes);
+	if (target->rri->ri_NumIndices > 0 && derive_update_wants_indexes(indexes))
+		list_free(
+			derive_insert_index_tuples(target->rri, row, target->estate, true, indexes));
 	keep_hint(target, row);
 	note_change(target, row, 1);
 	end_change(target);
@@ -537,10 +513,7 @@ void
 derive_target_delete(Target *target, TupleTableSlot *found)
 {
 	note_change(target, found, -1);
-	if (target->rri->ri_TrigDesc != NULL)
-		ExecSimpleRelationDelete(target->rri, target->estate, &target->epq, found);
-	else
-		simple_table_tuple_delete(target->rel, &found->tts_tid, target->snapshot);
+	simple_table_tuple_delete(target->rel, &found->tts_tid, target->snapshot);
 	end_change(target);
 }
 

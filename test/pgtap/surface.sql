@@ -129,7 +129,7 @@ RESET ROLE;
 SELECT set_eq(
     $$ SELECT name FROM pg_settings WHERE name LIKE 'pg\_derive.%' $$,
     ARRAY['pg_derive.batch_memory', 'pg_derive.database_workers', 'pg_derive.debug_step', 'pg_derive.log_ticks',
-        'pg_derive.max_retained_wal', 'pg_derive.tick_interval'],
+        'pg_derive.tick_interval'],
     'the settings');
 SELECT results_eq(
     $$ SELECT boot_val FROM pg_settings WHERE name = 'pg_derive.tick_interval' $$, ARRAY['0'], 'tick_interval defaults to 0');
