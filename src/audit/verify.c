@@ -104,17 +104,10 @@ is_comparable(const CatalogView *view)
 	return now->frontier == NULL;
 }
 
-/* Waits until the frontier's row is new and the view is at it, but not for ever. */
+/* Throws because the view is not at the pipeline's frontier. */
 static void
-wait_until_comparable(Pipeline *pipeline, const CatalogView *view)
+report_behind(const CatalogView *view)
 {
-	for (int tries = 0; tries < MAX_TRIES; tries++)
-	{
-		wait_for_frontier(pipeline);
-		if (is_comparable(view))
-			return;
-		pg_usleep(LOOK_AGAIN_MS * 1000L);
-	}
 	ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
 					errmsg("derived view \"%s\" is behind the other views",
 						   get_rel_name(view->view)),
@@ -183,6 +176,31 @@ read_frontier(TransactionId *writer)
 	UnregisterSnapshot(snapshot);
 	table_close(rel, AccessShareLock);
 	return frontier;
+}
+
+/*
+ * Waits until the frontier's row is new and the view is at it, before and after that row
+ * is read, but not for ever.  Returns the frontier and the transaction that wrote it.
+ */
+static Frontier *
+wait_for_comparable_frontier(Pipeline *pipeline, const CatalogView *view,
+							 TransactionId *writer)
+{
+	for (int tries = 0; tries < MAX_TRIES; tries++)
+	{
+		Frontier *frontier;
+
+		wait_for_frontier(pipeline);
+		if (is_comparable(view))
+		{
+			frontier = read_frontier(writer);
+			if (is_comparable(view))
+				return frontier;
+		}
+		pg_usleep(LOOK_AGAIN_MS * 1000L);
+	}
+	report_behind(view);
+	return NULL;
 }
 
 /* Makes the snapshot "visible in the frontier, and this transaction". */
@@ -284,8 +302,7 @@ derive_verify_view(Pipeline *pipeline, const CatalogView *view, Tuplestorestate 
 	char *sql;
 
 	lock_relations(view);
-	wait_until_comparable(pipeline, view);
-	frontier = read_frontier(&writer);
+	frontier = wait_for_comparable_frontier(pipeline, view, &writer);
 
 	derive_owner_enter(&scope, owner);
 	sql = comparison_sql(view);

@@ -38,7 +38,8 @@
 static const char view_columns[] =
 	"SELECT v.view::pg_catalog.oid, v.id, v.definition::pg_catalog.oid,"
 	" v.state_table::pg_catalog.oid, v.key, v.paused, v.refreshes,"
-	" p.state, p.reason, p.frontier::pg_catalog.text, p.refreshes, v.xmin"
+	" p.state, p.reason, p.frontier::pg_catalog.text, p.refreshes, v.xmin,"
+	" p.frontier_lsn"
 	" FROM derive_state.view v"
 	" LEFT JOIN derive_state.progress p ON p.id OPERATOR(pg_catalog.=) v.id";
 
@@ -140,6 +141,7 @@ view_from_tuple(HeapTuple tuple, TupleDesc desc)
 	v->frontier = SPI_getvalue(tuple, desc, 10);
 	v->refreshes_done = get_int64(tuple, desc, 11);
 	v->xmin = DatumGetTransactionId(SPI_getbinval(tuple, desc, 12, &isnull));
+	v->frontier_lsn = (XLogRecPtr) get_int64(tuple, desc, 13);
 	return v;
 }
 

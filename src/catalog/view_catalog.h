@@ -30,7 +30,8 @@ typedef struct CatalogView
 	/* progress; state is NULL if the applier has not seen the view yet */
 	char *state;
 	char *reason;
-	char *frontier; /* text of a pg_snapshot, or NULL */
+	char *frontier;			 /* text of a pg_snapshot, or NULL */
+	XLogRecPtr frontier_lsn; /* with frontier */
 	int64 refreshes_done;
 } CatalogView;
 

@@ -432,7 +432,7 @@ try_make_plan(ViewSet *set, LiveView *view)
 
 /* Finds or makes the cohort of a stored frontier. */
 static Cohort *
-cohort_of(List **cohorts, const char *frontier)
+cohort_of(List **cohorts, const char *frontier, XLogRecPtr lsn)
 {
 	Cohort *main_cohort = linitial(*cohorts);
 	Cohort *cohort;
@@ -450,6 +450,7 @@ cohort_of(List **cohorts, const char *frontier)
 	old = MemoryContextSwitchTo(GetMemoryChunkContext(main_cohort));
 	cohort = palloc0(sizeof(Cohort));
 	cohort->frontier = derive_frontier_parse(frontier);
+	cohort->lsn = lsn;
 	*cohorts = lappend(*cohorts, cohort);
 	MemoryContextSwitchTo(old);
 	return cohort;
@@ -480,7 +481,7 @@ add_view(ViewSet *set, CatalogView *row, List **cohorts)
 	view->dirty = true;
 	view->progress_changed = row->state == NULL;
 	if (view->state == VIEW_LIVE)
-		view->cohort = cohort_of(cohorts, row->frontier);
+		view->cohort = cohort_of(cohorts, row->frontier, row->frontier_lsn);
 	return view;
 }
 
@@ -524,7 +525,8 @@ read_catalog(ViewSet *set, List **cohorts)
 		ListCell *lv;
 
 		foreach (lv, set->views)
-			if (((LiveView *) lfirst(lv))->id == row->id)
+			if (((LiveView *) lfirst(lv))->id == row->id &&
+				((LiveView *) lfirst(lv))->view == row->view)
 				view = lfirst(lv);
 		if (view == NULL)
 			view = add_view(set, row, cohorts);

@@ -23,6 +23,7 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
+#include "mb/pg_wchar.h"
 #include "storage/shmem.h"
 
 #define SHMEM_NAME "pg_derive"
@@ -281,13 +282,23 @@ derive_pipeline_join(Pipeline *p, PipelineRole role)
 	return true;
 }
 
+/* Copies a reason, cut at a character if it is too long. */
+static void
+clip(char *text, const char *reason)
+{
+	int len = pg_mbcliplen(reason, strlen(reason), DERIVE_REASON_LEN - 1);
+
+	memcpy(text, reason, len);
+	memset(text + len, 0, DERIVE_REASON_LEN - len);
+}
+
 /* Sets state and reason (NULL: none), and tells waiters and the launcher. */
 void
 derive_pipeline_set_state(Pipeline *p, PipelineState state, const char *reason)
 {
 	char text[DERIVE_REASON_LEN];
 
-	strlcpy(text, reason ? reason : "", sizeof(text));
+	clip(text, reason ? reason : "");
 	SpinLockAcquire(&p->mutex);
 	p->state = state;
 	memcpy(p->reason, text, sizeof(text));

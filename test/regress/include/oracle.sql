@@ -2,25 +2,34 @@
 SET client_min_messages = warning;
 CREATE SCHEMA IF NOT EXISTS test;
 
+-- The views that are neither live nor paused, with their states; NULL if there are none.
+CREATE OR REPLACE FUNCTION test.unsettled(OUT views text, OUT only_failed boolean) LANGUAGE sql AS $$
+    SELECT string_agg(format('%s is %s: %s', v.view, v.state, v.reason), ', '), bool_and(v.state = 'failed')
+    FROM derive.views v WHERE v.state NOT IN ('live', 'paused')
+$$;
+
 -- Waits until every view that is not paused is live and contains all that is committed.
 CREATE OR REPLACE PROCEDURE test.settle() LANGUAGE plpgsql AS $$
 DECLARE
-    waiting text;
-    only_failed boolean;
+    waiting record;
 BEGIN
     FOR i IN 1 .. 3000 LOOP
-        SELECT string_agg(format('%s is %s: %s', v.view, v.state, v.reason), ', '), bool_and(v.state = 'failed')
-            INTO waiting, only_failed
-            FROM derive.views v WHERE v.state NOT IN ('live', 'paused');
+        SELECT * INTO waiting FROM test.unsettled();
+        IF waiting.views IS NULL THEN
+            PERFORM derive.wait(timeout => '60 s');
+            COMMIT;
+            -- What was just applied may have been the end of a view's being live.
+            SELECT * INTO waiting FROM test.unsettled();
+            EXIT WHEN waiting.views IS NULL;
+        END IF;
         -- A failed view may be about to come back, but that takes no minute.
-        EXIT WHEN waiting IS NULL OR only_failed AND i > 500;
+        EXIT WHEN waiting.only_failed AND i > 500;
         PERFORM pg_sleep(0.02);
         COMMIT;
     END LOOP;
-    IF waiting IS NOT NULL THEN
-        RAISE EXCEPTION 'views that do not become live: %', waiting;
+    IF waiting.views IS NOT NULL THEN
+        RAISE EXCEPTION 'views that do not become live: %', waiting.views;
     END IF;
-    PERFORM derive.wait(timeout => '60 s');
 END $$;
 
 -- Waits until a view has the given state.
@@ -45,7 +54,7 @@ DECLARE
 BEGIN
     CALL test.settle();
     FOR v IN SELECT w.view, w.query FROM derive.views w JOIN pg_class c ON c.oid = w.view
-        WHERE c.relnamespace = current_schema()::regnamespace AND w.state = 'live'
+        WHERE c.relnamespace = current_schema()::regnamespace AND w.state <> 'paused'
         ORDER BY c.relname COLLATE "C"
     LOOP
         EXECUTE format($q$
