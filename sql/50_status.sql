@@ -30,8 +30,14 @@ COMMENT ON VIEW derive.pipelines IS 'the pipeline of this database: its workers,
 CREATE VIEW derive.views AS
 SELECT v.view,
        pg_catalog.btrim(pg_catalog.pg_get_viewdef(v.definition), ' ;') AS query,
-       CASE WHEN v.paused THEN 'paused' ELSE COALESCE(g.state, 'building') END AS state,
-       CASE WHEN v.paused THEN '' ELSE COALESCE(g.reason, '') END AS reason,
+       CASE WHEN v.paused THEN 'paused'
+            WHEN g.state OPERATOR(pg_catalog.=) 'live' AND NOT l.runs THEN 'stale'
+            ELSE COALESCE(g.state, 'building') END AS state,
+       CASE WHEN v.paused THEN ''
+            WHEN g.state OPERATOR(pg_catalog.=) 'live' AND NOT l.runs THEN
+                 pg_catalog.concat_ws(': ', 'the pipeline is '
+                     OPERATOR(pg_catalog.||) COALESCE(p.state, 'not loaded'), NULLIF(p.reason, ''))
+            ELSE COALESCE(g.reason, '') END AS reason,
        v.rule,
        COALESCE(g.frontier_lsn, p.applied_lsn) AS applied_lsn,
        GREATEST(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(),
@@ -45,6 +51,7 @@ SELECT v.view,
 FROM derive_state.view v
      LEFT JOIN derive_state.progress g ON g.id OPERATOR(pg_catalog.=) v.id
      LEFT JOIN derive_state.pipeline_status() p ON true
+     CROSS JOIN LATERAL (SELECT COALESCE(p.state OPERATOR(pg_catalog.=) 'running', false) AS runs) l
      CROSS JOIN LATERAL derive_state.view_statistics(v.view) s;
 COMMENT ON VIEW derive.views IS 'the derived views of this database, their state and how far they are';
 

@@ -78,7 +78,7 @@ INSERT INTO src VALUES (20, 20);
 SELECT derive.wait(pg_current_wal_lsn()) >= '0/0' AS waited;
 SELECT c FROM v WHERE n = 20;
 SELECT test.error($$SELECT derive.wait('FFFFFF/0', '10 ms')$$) ~ '^57D01: ' AS timeout_has_its_sqlstate;
-SELECT test.error($$SELECT derive.wait(timeout => '-1 s')$$);
+SELECT test.error($$SELECT derive.wait('FFFFFF/0', '-1 s')$$);
 SELECT test.error($$SELECT derive.wait(view => 'src')$$);
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT count(*) > 0 FROM src;
