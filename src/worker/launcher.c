@@ -47,6 +47,7 @@
 #include "utils/timestamp.h"
 
 #define SHORT_LIFE 1000 /* ms; an applier that ends sooner counts as a failure to start */
+#define SHORT_PAUSE 200 /* ms, after one that ended that soon but has ticked */
 #define MAX_BACKOFF 60	/* s */
 #define PROBE_TIME 3000 /* ms; then the next database is probed, whatever happens */
 #define HOLD_WAIT 10000 /* ms */
@@ -62,7 +63,8 @@ typedef struct Worker
 	Oid dboid;
 	BackgroundWorkerHandle *handle;
 	TimestampTz started_at;
-	bool again; /* CREATE EXTENSION came after its start: if it finds nothing,
+	uint64 ticks_before; /* counted by earlier appliers */
+	bool again;			 /* CREATE EXTENSION came after its start: if it finds nothing,
 								 * probe again */
 } Worker;
 
@@ -177,13 +179,13 @@ back_off(Pipeline *p)
 	LWLockRelease(derive_shared->lock);
 }
 
-/* Forgets the failures of an entry. */
+/* Forgets the failures of an entry, whose applier may start again after a pause in ms. */
 static void
-forgive(Pipeline *p)
+forgive(Pipeline *p, int pause)
 {
 	LWLockAcquire(derive_shared->lock, LW_EXCLUSIVE);
 	p->start_failures = 0;
-	p->next_start = 0;
+	p->next_start = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause);
 	LWLockRelease(derive_shared->lock);
 }
 
@@ -207,6 +209,7 @@ start_worker(Pipeline *p)
 	registration.bgw_notify_pid = MyProcPid;
 	worker->dboid = p->dboid;
 	worker->started_at = GetCurrentTimestamp();
+	worker->ticks_before = pg_atomic_read_u64(&p->ticks);
 	if (RegisterDynamicBackgroundWorker(&registration, &worker->handle))
 	{
 		workers = lappend(workers, worker);
@@ -228,7 +231,9 @@ worker_ended(Worker *worker)
 	{
 		if (p->hold || TimestampDifferenceExceeds(worker->started_at,
 												  GetCurrentTimestamp(), SHORT_LIFE))
-			forgive(p);
+			forgive(p, 0);
+		else if (pg_atomic_read_u64(&p->ticks) != worker->ticks_before)
+			forgive(p, SHORT_PAUSE);
 		else
 			back_off(p);
 		if (p->state != PIPELINE_FAILED)
