@@ -11,8 +11,8 @@
  * slot of ours come first.  Later, CREATE EXTENSION asks for a probe of its database,
  * and CREATE DATABASE for one of all databases not seen yet.
  *
- * An applier that ends is started again, at once the first time, then ever later if
- * it does not live for SHORT_LIFE.  Nothing is lost if the launcher itself ends: what
+ * An applier that ends is started again at once if it lived for SHORT_LIFE, soon if it
+ * ticked before it ended, else ever later.  Nothing is lost if the launcher itself ends: what
  * is wanted stands in the entries, and a new launcher leaves appliers that run alone.
  *
  * The launcher sleeps on its latch, which every change of an entry sets, as does the
