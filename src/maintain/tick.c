@@ -25,15 +25,6 @@
  * the snapshot is not past the transactions that ran when the pipeline's entry was
  * new: they may have begun to commit without counting.
  *
- * The barrier.  When the decoder's interest changes (a new view), commits up to
- * some position P were filtered by the old interest.  A view may be built only
- * under a snapshot that contains all of them.  Those whose commit record precedes
- * P but which have not left the proc array yet are found after P is known: wait
- * for those between writing their commit record and pg_xact (they count as
- * delaying a checkpoint; that takes microseconds), then note which running
- * transactions pg_xact calls committed.  A later snapshot that contains these
- * contains everything up to P.
- *
  * Runs in the applier, in tick_context; state that outlives the tick lies in the
  * maintainer's and the view set's contexts.  An error outside a view's
  * subtransaction ends the worker: it starts again from what is committed.
@@ -223,55 +214,6 @@ position_behind_snapshot(Maintainer *m, const Frontier *next)
 	pg_read_barrier();
 	return Max(Max(GetFlushRecPtr(NULL), XactLastCommitEnd),
 			   pg_atomic_read_u64(&pipeline->async_lsn));
-}
-
-/* ---------- the barrier ---------- */
-
-/* Waits for all that are between their commit record and pg_xact. */
-static void
-wait_for_commits_under_way(void)
-{
-	int n;
-	VirtualTransactionId *vxids = GetVirtualXIDsDelayingChkpt(&n, DELAY_CHKPT_START);
-
-	while (n > 0 && HaveVirtualXIDsDelayingChkpt(vxids, n, DELAY_CHKPT_START))
-	{
-		CHECK_FOR_INTERRUPTS();
-		pg_usleep(100L);
-	}
-	pfree(vxids);
-}
-
-/* Takes the barrier for an interest that has just been found to be in force. */
-static void
-take_barrier(Maintainer *m, uint32 version)
-{
-	Snapshot snapshot;
-
-	wait_for_commits_under_way();
-	snapshot = GetLatestSnapshot();
-	if (m->barrier.xids != NULL)
-		pfree(m->barrier.xids);
-	m->barrier.xids = MemoryContextAlloc(m->context,
-										 sizeof(uint64) * Max(snapshot->xcnt, 1));
-	m->barrier.nxids = 0;
-	for (uint32 i = 0; i < snapshot->xcnt; i++)
-		if (TransactionIdDidCommit(snapshot->xip[i]))
-			m->barrier.xids[m->barrier.nxids++] = derive_frontier_widen(snapshot->xip[i]);
-	m->barrier.version = version;
-	m->barrier.fresh = true;
-}
-
-/* Says whether a view may be built under this tick's snapshot. */
-static bool
-barrier_passed(Maintainer *m, LiveView *view, const Frontier *next)
-{
-	if (m->barrier.version < view->interest_version || m->barrier.fresh)
-		return false;
-	for (int i = 0; i < m->barrier.nxids; i++)
-		if (!derive_frontier_contains(next, m->barrier.xids[i]))
-			return false;
-	return true;
 }
 
 /* ---------- one view ---------- */
@@ -495,7 +437,7 @@ process_view(Maintainer *m, LiveView *view, const Frontier *next)
 	{
 		if (view->state == VIEW_FAILED && view->retry_at > GetCurrentTimestamp())
 			return;
-		if (barrier_passed(m, view, next))
+		if (derive_barrier_passed(&m->barrier, view->interest_version, next))
 			maintain(m, view, true);
 		return;
 	}
@@ -744,6 +686,41 @@ publish(Maintainer *m, const TickResult *result, uint64 request, uint64 frontier
 }
 
 /*
+ * Writes progress and frontier, as far as this tick has changed them or somebody wants
+ * the row.  Returns whether anything was written.
+ */
+static bool
+store(Maintainer *m, const BatchStats *stats, XLogRecPtr restart_lsn,
+	  uint64 frontier_request)
+{
+	bool write;
+
+	SPI_connect();
+	write = write_progress(m);
+	if (write || stats->transactions > 0 || !m->frontier_stored ||
+		frontier_request != m->frontier_request_done)
+	{
+		write_frontier(m, restart_lsn);
+		write = true;
+	}
+	SPI_finish();
+	return write;
+}
+
+/*
+ * Notes what may be confirmed once all that was committed so far is on disk, which
+ * includes earlier ticks if this one wrote nothing; unless a note still waits for that.
+ */
+static void
+expect_flush(Maintainer *m, XLogRecPtr restart_lsn)
+{
+	if (!XLogRecPtrIsInvalid(m->unconfirmed_lsn))
+		return;
+	m->unconfirmed_lsn = restart_lsn;
+	m->unflushed_commit = XactLastCommitEnd;
+}
+
+/*
  * Runs one tick.
  */
 void
@@ -776,7 +753,7 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	derive_batch_collect(m->batch, m->cohorts, next, target, &stats);
 	DERIVE_STEP("tick-drained");
 	if (stats.interest_version != m->barrier.version)
-		take_barrier(m, stats.interest_version);
+		derive_barrier_take(&m->barrier, m->context, stats.interest_version);
 
 	if (stats.transactions > 1)
 		net_deltas(m);
@@ -791,27 +768,14 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	derive_batch_prune(m->batch, m->cohorts);
 	restart_lsn = derive_batch_oldest_kept(m->batch, stats.decoded_lsn);
 
-	SPI_connect();
-	write = write_progress(m);
-	if (write || stats.transactions > 0 || !m->frontier_stored ||
-		frontier_request != m->frontier_request_done)
-	{
-		write_frontier(m, restart_lsn);
-		write = true;
-	}
-	SPI_finish();
+	write = store(m, &stats, restart_lsn, frontier_request);
 	DERIVE_STEP("tick-frontier");
 	PopActiveSnapshot();
 	DERIVE_STEP("tick-commit");
 	CommitTransactionCommand();
 	DERIVE_STEP("tick-committed");
 
-	if (XLogRecPtrIsInvalid(m->unconfirmed_lsn))
-	{
-		m->unconfirmed_lsn = restart_lsn;
-		if (write)
-			m->unflushed_commit = XactLastCommitEnd;
-	}
+	expect_flush(m, restart_lsn);
 	result->transactions = stats.transactions;
 	result->changes = stats.changes;
 	result->deferred = stats.deferred;

@@ -8,20 +8,8 @@
 #ifndef DERIVE_MAINTAIN_TICK_H
 #define DERIVE_MAINTAIN_TICK_H
 
+#include "maintain/barrier.h"
 #include "maintain/view_set.h"
-
-/*
- * After the decoder's interest has changed, commits at or before the position of
- * the change may lack rows.  A view can be built once a snapshot contains them
- * all; see "The barrier" in tick.c.
- */
-typedef struct Barrier
-{
-	uint32 version; /* interest that is known to be in force; 0: none yet */
-	bool fresh;		/* taken in this tick, whose snapshot is older than it */
-	int nxids;
-	uint64 *xids; /* committed, but still running, when it was taken */
-} Barrier;
 
 typedef struct Maintainer
 {

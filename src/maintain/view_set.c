@@ -267,9 +267,8 @@ add_source_locks(LiveView *view, Oid relid)
 	}
 }
 
-/* Takes a lock if that is possible at once and the relation exists. */
-static bool
-lock_now(Oid relid, LOCKMODE mode)
+bool
+derive_view_set_lock_now(Oid relid, LOCKMODE mode)
 {
 	return ConditionalLockRelationOid(relid, mode) &&
 		   SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid));
@@ -311,7 +310,7 @@ lock_query_sources(Query *query)
 		RangeTblEntry *rte = lfirst(lc);
 
 		if (rte->rtekind == RTE_RELATION && rte->relkind != RELKIND_VIEW &&
-			!lock_now(rte->relid, AccessShareLock))
+			!derive_view_set_lock_now(rte->relid, AccessShareLock))
 			return false;
 	}
 	return true;
@@ -346,8 +345,8 @@ make_plan(ViewSet *set, LiveView *view)
 	Query *query;
 	ListCell *lc;
 
-	if (!lock_now(view->view, AccessShareLock) ||
-		!lock_now(view->definition, AccessShareLock))
+	if (!derive_view_set_lock_now(view->view, AccessShareLock) ||
+		!derive_view_set_lock_now(view->definition, AccessShareLock))
 		return false;
 	query = definition_query(view->definition);
 	if (!lock_query_sources(query))
@@ -555,121 +554,7 @@ read_catalog(ViewSet *set, List **cohorts)
 		derive_catalog_delete_orphans();
 }
 
-/* ---------- reload: sources ---------- */
-
-/* Finds the SourceInfo of a relation in a list. */
-static SourceInfo *
-find_source(List *sources, Oid relid)
-{
-	ListCell *lc;
-
-	foreach (lc, sources)
-		if (((SourceInfo *) lfirst(lc))->relid == relid)
-			return lfirst(lc);
-	return NULL;
-}
-
-/* Completes a SourceInfo from its relation's descriptor, in CurrentMemoryContext. */
-static void
-describe_source(SourceInfo *source)
-{
-	Relation rel = table_open(source->relid, AccessShareLock);
-	int attnum = -1;
-
-	if (source->derived)
-		for (int i = 1; i <= RelationGetNumberOfAttributes(rel); i++)
-			if (!TupleDescAttr(RelationGetDescr(rel), i - 1)->attisdropped)
-				source->columns = bms_add_member(source->columns, i);
-	source->attnums = palloc(sizeof(AttrNumber) * (bms_num_members(source->columns) + 1));
-	source->ncolumns = 0;
-	while ((attnum = bms_next_member(source->columns, attnum)) >= 0)
-		source->attnums[source->ncolumns++] = attnum;
-	source->desc = derive_layout_make_desc(RelationGetDescr(rel), source->ncolumns,
-										   source->attnums);
-	table_close(rel, NoLock);
-}
-
-/*
- * Completes a SourceInfo from what was known before, because its relation is locked or
- * gone.  Views that were planned now hold its lock, so no column can be missing.
- */
-static void
-copy_source(SourceInfo *source, SourceInfo *before)
-{
-	source->columns = bms_copy(before->columns);
-	source->ncolumns = before->ncolumns;
-	source->attnums = palloc(sizeof(AttrNumber) * (before->ncolumns + 1));
-	memcpy(source->attnums, before->attnums, sizeof(AttrNumber) * before->ncolumns);
-	source->desc = CreateTupleDescCopy(before->desc);
-}
-
-/* Says whether two sources have the same columns, names and types. */
-static bool
-same_source(SourceInfo *a, SourceInfo *b)
-{
-	return bms_equal(a->columns, b->columns) && equalTupleDescs(a->desc, b->desc);
-}
-
-/*
- * Collects the sources of all views anew.  Returns true if the decoder's interest
- * (relations and columns that come from the log) changed.
- */
-static bool
-collect_sources(ViewSet *set)
-{
-	MemoryContext context = AllocSetContextCreate(set->context, "pg_derive sources",
-												  ALLOCSET_SMALL_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	List *sources = NIL;
-	bool changed = false;
-	ListCell *lc, *ls;
-
-	foreach (lc, set->views)
-	{
-		LiveView *view = lfirst(lc);
-
-		if (view->runner == NULL)
-			continue;
-		foreach (ls, derive_runner_plan(view->runner)->sources)
-		{
-			PlanSource *needed = lfirst(ls);
-			SourceInfo *source = find_source(sources, needed->relid);
-
-			if (source == NULL)
-			{
-				source = palloc0(sizeof(SourceInfo));
-				source->relid = needed->relid;
-				source->derived = derive_view_set_find(set, needed->relid) != NULL;
-				sources = lappend(sources, source);
-			}
-			source->columns = bms_add_members(source->columns, needed->columns);
-		}
-	}
-	foreach (lc, sources)
-	{
-		SourceInfo *source = lfirst(lc);
-		SourceInfo *before = find_source(set->sources, source->relid);
-
-		if (lock_now(source->relid, AccessShareLock))
-			describe_source(source);
-		else
-			copy_source(source, before);
-		if (before != NULL && same_source(before, source))
-			source->generation = before->generation;
-		else
-		{
-			source->generation = ++set->generation;
-			changed |= !source->derived;
-		}
-	}
-	changed |= list_length(sources) < list_length(set->sources);
-	MemoryContextSwitchTo(old);
-	if (set->source_context != NULL)
-		MemoryContextDelete(set->source_context);
-	set->source_context = context;
-	set->sources = sources;
-	return changed;
-}
+/* ---------- reload: all ---------- */
 
 /* Numbers the connected components of views over views. */
 static void
@@ -741,7 +626,7 @@ derive_view_set_reload(ViewSet *set, List **cohorts)
 		planned = lappend(planned, view);
 	}
 	reject_unplanned(set);
-	changed = collect_sources(set);
+	changed = derive_view_set_collect_sources(set);
 	if (changed)
 		set->interest_version++;
 	foreach (lc, planned)
@@ -752,27 +637,6 @@ derive_view_set_reload(ViewSet *set, List **cohorts)
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	return changed;
-}
-
-List *
-derive_view_set_interest(ViewSet *set)
-{
-	List *result = NIL;
-	ListCell *lc;
-
-	foreach (lc, set->sources)
-	{
-		SourceInfo *source = lfirst(lc);
-		InterestItem *item;
-
-		if (source->derived)
-			continue;
-		item = palloc(sizeof(InterestItem));
-		item->source = source->relid;
-		item->columns = bms_copy(source->columns);
-		result = lappend(result, item);
-	}
-	return result;
 }
 
 /* ---------- a tick's part ---------- */
@@ -793,7 +657,7 @@ derive_view_set_lock(ViewSet *set)
 
 			if (!view->locked)
 				break;
-			view->locked = lock_now(lock->relid, lock->mode);
+			view->locked = derive_view_set_lock_now(lock->relid, lock->mode);
 		}
 	}
 	/* One live view that cannot go keeps its whole component. */
@@ -806,44 +670,5 @@ derive_view_set_lock(ViewSet *set)
 		foreach (lo, set->views)
 			if (((LiveView *) lfirst(lo))->component == view->component)
 				((LiveView *) lfirst(lo))->locked = false;
-	}
-}
-
-/* Makes an empty delta for a source, in CurrentMemoryContext. */
-static SourceDelta *
-make_delta(SourceInfo *source)
-{
-	SourceDelta *delta = palloc0(sizeof(SourceDelta));
-
-	delta->relid = source->relid;
-	delta->layout_generation = source->generation;
-	delta->ncolumns = source->ncolumns;
-	delta->attnums = source->attnums;
-	delta->desc = source->desc;
-	delta->slot = MakeSingleTupleTableSlot(source->desc, &TTSOpsVirtual);
-	return delta;
-}
-
-void
-derive_view_set_prepare_deltas(ViewSet *set, Cohort *cohort)
-{
-	ListCell *lc, *lv;
-
-	cohort->deltas.sources = NIL;
-	foreach (lc, set->sources)
-	{
-		SourceInfo *source = lfirst(lc);
-
-		foreach (lv, set->views)
-		{
-			LiveView *view = lfirst(lv);
-
-			if (view->cohort == cohort && derive_live_view_reads(view, source->relid))
-			{
-				cohort->deltas.sources = lappend(cohort->deltas.sources,
-												 make_delta(source));
-				break;
-			}
-		}
 	}
 }

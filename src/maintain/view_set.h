@@ -91,6 +91,17 @@ extern ViewSet *derive_view_set_create(void);
  * decoder's interest changed (see interest_version).
  */
 extern bool derive_view_set_reload(ViewSet *set, List **cohorts);
+
+/* Takes a lock if that is possible at once and the relation exists. */
+extern bool derive_view_set_lock_now(Oid relid, LOCKMODE mode);
+
+/* view_sources.c */
+
+/*
+ * Collects the sources of all views anew.  Returns true if the decoder's interest
+ * (relations and columns that come from the log) changed.
+ */
+extern bool derive_view_set_collect_sources(ViewSet *set);
 extern List *derive_view_set_interest(ViewSet *set); /* of InterestItem */
 
 /* Says whether invalidations have arrived that derive_view_set_is_dirty has not seen. */

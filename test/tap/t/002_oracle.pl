@@ -36,8 +36,8 @@ finish_load($node, $load);
 
 is($found, '', "no difference in flight (seed $seed)");
 is($torn, '', "views agree with each other in flight (seed $seed)");
-cmp_ok($verified, '>', $seconds / 5, "views were verified in flight: $verified");
-cmp_ok($compared, '>', $seconds / 5, "and compared with each other: $compared times");
+cmp_ok($verified, '>', 1, "views were verified in flight: $verified");
+cmp_ok($compared, '>', 1, "and compared with each other: $compared times");
 
 wait_live($node);
 wait_fresh($node);

@@ -506,12 +506,12 @@ my @statements = (
 		my $start = 100_000 + 20_000 * int rand 3;
 		return pick(
 			"INSERT INTO o.fact (id, grp, qty, amount) SELECT i, NULL, i % 17, i / 8.0 FROM generate_series($start, $start + 19999) i ON CONFLICT DO NOTHING",
-			'DELETE FROM o.fact WHERE id >= 100000', 'DELETE FROM o.fact WHERE id >= 100000');
+			('DELETE FROM o.fact WHERE id >= 100000') x 3);
 	},
 	0.1 => sub {
 		return 'SELECT 1' unless $_[0]{bulk} // 1;
 		return pick("INSERT INTO o.bag SELECT 1000 + i, NULL, 'bulk', i, NULL FROM generate_series(1, 5000) i",
-			"DELETE FROM o.bag WHERE c = 'bulk'");
+			("DELETE FROM o.bag WHERE c = 'bulk'") x 2);
 	},
 	0.15 => sub {
 		return 'SELECT 1' unless $_[0]{truncate} // 1;

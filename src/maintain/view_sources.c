@@ -1,0 +1,194 @@
+/*-------------------------------------------------------------------------
+ *
+ * view_sources.c
+ *	  The relations that a pipeline's views read, and their deltas.
+ *
+ * Views that read one relation share its delta, which has the columns that they
+ * need together.  The sources are collected anew at each reload of the view set, in
+ * its transaction; one whose columns, names and types are as before keeps its
+ * generation, and with it the kept plans over its delta.  Sources that are views
+ * themselves have no part in the decoder's interest: what changes in them is known.
+ *
+ * Runs in the applier.  The descriptions lie in a context that is replaced as a
+ * whole; deltas are made for one tick, in CurrentMemoryContext.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "maintain/view_set.h"
+
+#include "access/table.h"
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+/* Finds the SourceInfo of a relation in a list. */
+static SourceInfo *
+find_source(List *sources, Oid relid)
+{
+	ListCell *lc;
+
+	foreach (lc, sources)
+		if (((SourceInfo *) lfirst(lc))->relid == relid)
+			return lfirst(lc);
+	return NULL;
+}
+
+/* Completes a SourceInfo from its relation's descriptor, in CurrentMemoryContext. */
+static void
+describe_source(SourceInfo *source)
+{
+	Relation rel = table_open(source->relid, AccessShareLock);
+	int attnum = -1;
+
+	if (source->derived)
+		for (int i = 1; i <= RelationGetNumberOfAttributes(rel); i++)
+			if (!TupleDescAttr(RelationGetDescr(rel), i - 1)->attisdropped)
+				source->columns = bms_add_member(source->columns, i);
+	source->attnums = palloc(sizeof(AttrNumber) * (bms_num_members(source->columns) + 1));
+	source->ncolumns = 0;
+	while ((attnum = bms_next_member(source->columns, attnum)) >= 0)
+		source->attnums[source->ncolumns++] = attnum;
+	source->desc = derive_layout_make_desc(RelationGetDescr(rel), source->ncolumns,
+										   source->attnums);
+	table_close(rel, NoLock);
+}
+
+/*
+ * Completes a SourceInfo from what was known before, because its relation is locked or
+ * gone.  Views that were planned now hold its lock, so no column can be missing.
+ */
+static void
+copy_source(SourceInfo *source, SourceInfo *before)
+{
+	source->columns = bms_copy(before->columns);
+	source->ncolumns = before->ncolumns;
+	source->attnums = palloc(sizeof(AttrNumber) * (before->ncolumns + 1));
+	memcpy(source->attnums, before->attnums, sizeof(AttrNumber) * before->ncolumns);
+	source->desc = CreateTupleDescCopy(before->desc);
+}
+
+/* Says whether two sources have the same columns, names and types. */
+static bool
+same_source(SourceInfo *a, SourceInfo *b)
+{
+	return bms_equal(a->columns, b->columns) && equalTupleDescs(a->desc, b->desc);
+}
+
+bool
+derive_view_set_collect_sources(ViewSet *set)
+{
+	MemoryContext context = AllocSetContextCreate(set->context, "pg_derive sources",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	List *sources = NIL;
+	bool changed = false;
+	ListCell *lc, *ls;
+
+	foreach (lc, set->views)
+	{
+		LiveView *view = lfirst(lc);
+
+		if (view->runner == NULL)
+			continue;
+		foreach (ls, derive_runner_plan(view->runner)->sources)
+		{
+			PlanSource *needed = lfirst(ls);
+			SourceInfo *source = find_source(sources, needed->relid);
+
+			if (source == NULL)
+			{
+				source = palloc0(sizeof(SourceInfo));
+				source->relid = needed->relid;
+				source->derived = derive_view_set_find(set, needed->relid) != NULL;
+				sources = lappend(sources, source);
+			}
+			source->columns = bms_add_members(source->columns, needed->columns);
+		}
+	}
+	foreach (lc, sources)
+	{
+		SourceInfo *source = lfirst(lc);
+		SourceInfo *before = find_source(set->sources, source->relid);
+
+		if (derive_view_set_lock_now(source->relid, AccessShareLock))
+			describe_source(source);
+		else
+			copy_source(source, before);
+		if (before != NULL && same_source(before, source))
+			source->generation = before->generation;
+		else
+		{
+			source->generation = ++set->generation;
+			changed |= !source->derived;
+		}
+	}
+	changed |= list_length(sources) < list_length(set->sources);
+	MemoryContextSwitchTo(old);
+	if (set->source_context != NULL)
+		MemoryContextDelete(set->source_context);
+	set->source_context = context;
+	set->sources = sources;
+	return changed;
+}
+
+List *
+derive_view_set_interest(ViewSet *set)
+{
+	List *result = NIL;
+	ListCell *lc;
+
+	foreach (lc, set->sources)
+	{
+		SourceInfo *source = lfirst(lc);
+		InterestItem *item;
+
+		if (source->derived)
+			continue;
+		item = palloc(sizeof(InterestItem));
+		item->source = source->relid;
+		item->columns = bms_copy(source->columns);
+		result = lappend(result, item);
+	}
+	return result;
+}
+
+/* Makes an empty delta for a source, in CurrentMemoryContext. */
+static SourceDelta *
+make_delta(SourceInfo *source)
+{
+	SourceDelta *delta = palloc0(sizeof(SourceDelta));
+
+	delta->relid = source->relid;
+	delta->layout_generation = source->generation;
+	delta->ncolumns = source->ncolumns;
+	delta->attnums = source->attnums;
+	delta->desc = source->desc;
+	delta->slot = MakeSingleTupleTableSlot(source->desc, &TTSOpsVirtual);
+	return delta;
+}
+
+void
+derive_view_set_prepare_deltas(ViewSet *set, Cohort *cohort)
+{
+	ListCell *lc, *lv;
+
+	cohort->deltas.sources = NIL;
+	foreach (lc, set->sources)
+	{
+		SourceInfo *source = lfirst(lc);
+
+		foreach (lv, set->views)
+		{
+			LiveView *view = lfirst(lv);
+
+			if (view->cohort == cohort && derive_live_view_reads(view, source->relid))
+			{
+				cohort->deltas.sources = lappend(cohort->deltas.sources,
+												 make_delta(source));
+				break;
+			}
+		}
+	}
+}
