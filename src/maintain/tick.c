@@ -48,8 +48,6 @@
 #include "pgstat.h"
 #include "portability/instr_time.h"
 #include "shared/view_stats.h"
-#include "storage/proc.h"
-#include "storage/procarray.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -100,6 +98,9 @@ derive_maintainer_create(Pipeline *pipeline)
 	SPI_finish();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+
+	/* The stored frontier may be a commit that only the last applier waited to flush. */
+	XLogFlush(derive_lsn_reachable(GetXLogInsertRecPtr()));
 
 	m->views = derive_view_set_create();
 	derive_view_set_reload(m->views, &m->cohorts);
@@ -631,7 +632,10 @@ count_behind(Maintainer *m)
 	return n;
 }
 
-/* Says whether a view waits for a tick in which it can be built or refreshed. */
+/*
+ * Says whether a view waits for a tick in which it can be planned, built or refreshed.
+ * A new one is often still locked when its creator's commit tells of it.
+ */
 static bool
 work_is_left(Maintainer *m)
 {
@@ -641,9 +645,13 @@ work_is_left(Maintainer *m)
 	{
 		LiveView *view = lfirst(lc);
 
-		if (view->paused || view->runner == NULL || source_not_live(m, view) != NULL)
+		if (view->paused)
 			continue;
-		if (view->state == VIEW_BUILDING || view->state == VIEW_STALE || view->dirty ||
+		if (view->dirty)
+			return true;
+		if (view->runner == NULL || source_not_live(m, view) != NULL)
+			continue;
+		if (view->state == VIEW_BUILDING || view->state == VIEW_STALE ||
 			(view->state == VIEW_LIVE && view->refreshes != view->refreshes_done))
 			return true;
 	}

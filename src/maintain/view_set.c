@@ -416,7 +416,6 @@ try_make_plan(ViewSet *set, LiveView *view)
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(caller);
 		CurrentResourceOwner = owner;
-		view->runner = NULL;
 		forget_plan(view);
 		view->dirty = false;
 		derive_view_set_fail(view, error->message);
