@@ -38,7 +38,6 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "base/errors.h"
 #include "base/lsn.h"
 #include "base/settings.h"
 #include "base/step.h"
@@ -46,11 +45,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "portability/instr_time.h"
-#include "shared/view_stats.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -114,13 +109,6 @@ derive_maintainer_attach_stream(Maintainer *m, ChangeStream *stream)
 {
 	m->stream = stream;
 	m->batch = derive_batch_create(stream);
-}
-
-/* Returns the cohort whose frontier is the pipeline's. */
-static Cohort *
-main_cohort(Maintainer *m)
-{
-	return linitial(m->cohorts);
 }
 
 /* ---------- locks and snapshot ---------- */
@@ -196,7 +184,7 @@ split_cohorts(Maintainer *m)
 				added = lappend(added, behind);
 			}
 			view->cohort = behind;
-			view->progress_changed |= cohort == main_cohort(m);
+			view->progress_changed |= cohort == derive_main_cohort(m);
 		}
 	}
 	m->cohorts = list_concat(m->cohorts, added);
@@ -217,244 +205,7 @@ position_behind_snapshot(Maintainer *m, const Frontier *next)
 			   pg_atomic_read_u64(&pipeline->async_lsn));
 }
 
-/* ---------- one view ---------- */
-
-/* Returns the first view that this one reads and that is not live now, or NULL. */
-static LiveView *
-source_not_live(Maintainer *m, LiveView *view)
-{
-	ListCell *lc;
-
-	foreach (lc, m->views->views)
-	{
-		LiveView *source = lfirst(lc);
-
-		if (source == view)
-			break;
-		if (derive_live_view_reads(view, source->view) &&
-			(source->state != VIEW_LIVE || source->paused || !source->cohort->active))
-			return source;
-	}
-	return NULL;
-}
-
-/* Looks at the deltas of a view's sources: rows, and whether some are missing. */
-static void
-inspect_deltas(LiveView *view, bool *changed, SourceDelta **lost)
-{
-	ListCell *lc;
-
-	*changed = false;
-	*lost = NULL;
-	if (view->cohort == NULL)
-		return;
-	foreach (lc, derive_runner_plan(view->runner)->sources)
-	{
-		SourceDelta *delta = derive_delta_find(&view->cohort->deltas,
-											   ((PlanSource *) lfirst(lc))->relid);
-
-		if (delta == NULL)
-			continue;
-		*changed |= delta->nrows > 0;
-		if (delta->lost)
-			*lost = delta;
-	}
-}
-
-/* Returns an error's message with its detail, in CurrentMemoryContext. */
-static char *
-describe_error(ErrorData *error)
-{
-	if (error->detail != NULL)
-		return psprintf("%s (%s)", error->message, error->detail);
-	return pstrdup(error->message);
-}
-
-/*
- * Maintains a view in a subtransaction.  Returns NULL, or the error that undid it.
- */
-static ErrorData *
-run_protected(Maintainer *m, LiveView *view, bool recompute, SourceDelta *out,
-			  RunnerStats *stats)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData *volatile error = NULL;
-
-	memset(stats, 0, sizeof(RunnerStats));
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		if (recompute)
-			derive_runner_recompute(view->runner, view->state == VIEW_BUILDING, out,
-									stats);
-		else
-			derive_runner_apply(view->runner, &view->cohort->deltas, out, stats);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		if (out != NULL)
-			derive_delta_reset(out);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return error;
-}
-
-/*
- * Maintains a view; an error makes it failed.  What a refresh or the repair of a view that
- * diverged changes is no delta for the views above: they may never have seen what was
- * wrong, so they are compared, too.
- */
-static void
-maintain(Maintainer *m, LiveView *view, bool recompute)
-{
-	SourceDelta *out = view->cohort ? derive_delta_find(&view->cohort->deltas, view->view)
-									: NULL;
-	bool repair = false;
-	RunnerStats stats;
-	ErrorData *error;
-	instr_time start, elapsed;
-
-	INSTR_TIME_SET_CURRENT(start);
-	error = run_protected(m, view, recompute, out, &stats);
-	if (error != NULL && !recompute && error->sqlerrcode == ERRCODE_DERIVE_VIEW_DIVERGED)
-	{
-		ereport(
-			WARNING,
-			(errcode(ERRCODE_DERIVE_VIEW_DIVERGED),
-			 errmsg(
-				 "derived view \"%s\" is not what its source changes say; recomputing it",
-				 get_rel_name(view->view)),
-			 errdetail("%s", describe_error(error))));
-		recompute = repair = true;
-		error = run_protected(m, view, recompute, out, &stats);
-	}
-	INSTR_TIME_SET_CURRENT(elapsed);
-	INSTR_TIME_SUBTRACT(elapsed, start);
-
-	if (error != NULL)
-	{
-		view->refreshes_done = view->refreshes;
-		derive_view_set_fail(view, describe_error(error));
-		return;
-	}
-	view->failures = 0;
-	derive_view_set_state(view, VIEW_LIVE, "");
-	if (view->cohort == NULL)
-		view->cohort = main_cohort(m);
-	if (view->refreshes_done != view->refreshes && recompute)
-	{
-		view->refreshes_done = view->refreshes;
-		view->progress_changed = true;
-		repair = true;
-	}
-	if (repair && out != NULL && stats.rows_changed > 0)
-	{
-		out->lost = true;
-		out->lost_reason = "it was repaired";
-	}
-	derive_view_stats_count(view->view, stats.rows_changed, recompute,
-							INSTR_TIME_GET_MICROSEC(elapsed));
-}
-
-/*
- * Lets a view share the state of one that it reads and that is not live.  It comes back
- * with that one, so no retry of its own is due.
- */
-static void
-follow_obstacle(LiveView *view, LiveView *obstacle)
-{
-	const char *name = get_rel_name(obstacle->view);
-
-	if (view->state == VIEW_BUILDING)
-		return;
-	if (obstacle->state == VIEW_FAILED && !obstacle->paused)
-		derive_view_set_state(
-			view, VIEW_FAILED,
-			psprintf("source view %s failed: %s", name, obstacle->reason));
-	else
-		derive_view_set_state(view, VIEW_STALE,
-							  psprintf("source view %s is %s", name,
-									   obstacle->paused
-										   ? "paused"
-										   : derive_view_state_name(obstacle->state)));
-	view->retry_at = 0;
-}
-
-/*
- * Lets live views whose sources are not live follow them before any of these is
- * recomputed: from then on they would look live, but without a delta.
- */
-static void
-stop_readers(Maintainer *m)
-{
-	ListCell *lc;
-
-	foreach (lc, m->views->views)
-	{
-		LiveView *view = lfirst(lc);
-		LiveView *obstacle;
-
-		if (view->state != VIEW_LIVE || !view->locked)
-			continue;
-		obstacle = source_not_live(m, view);
-		if (obstacle != NULL)
-			follow_obstacle(view, obstacle);
-	}
-}
-
-/* Does what this tick must do for one view. */
-static void
-process_view(Maintainer *m, LiveView *view, const Frontier *next)
-{
-	LiveView *obstacle;
-	SourceDelta *lost;
-	bool changed;
-
-	if (view->paused)
-		return;
-	if (!view->locked)
-	{
-		/* a failed view whose time has come, but whose sources are locked */
-		if (view->retry_at != 0 && view->retry_at <= GetCurrentTimestamp())
-			view->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000L);
-		return;
-	}
-	obstacle = source_not_live(m, view);
-	if (obstacle != NULL)
-	{
-		follow_obstacle(view, obstacle);
-		return;
-	}
-	if (view->state != VIEW_LIVE)
-	{
-		if (view->state == VIEW_FAILED && view->retry_at > GetCurrentTimestamp())
-			return;
-		if (derive_barrier_passed(&m->barrier, view->interest_version, next))
-			maintain(m, view, true);
-		return;
-	}
-	inspect_deltas(view, &changed, &lost);
-	if (lost != NULL)
-		ereport(
-			LOG,
-			(errmsg(
-				 "recomputing derived view \"%s\": the changes of \"%s\" cannot be followed",
-				 get_rel_name(view->view), get_rel_name(lost->relid)),
-			 errdetail("%s", lost->lost_reason)));
-	if (lost != NULL || view->refreshes != view->refreshes_done)
-		maintain(m, view, true);
-	else if (changed)
-		maintain(m, view, false);
-}
+/* ---------- deltas ---------- */
 
 /* Cancels what several transactions did and undid. */
 static void
@@ -489,7 +240,7 @@ reset_deltas(Maintainer *m)
 static void
 advance_cohorts(Maintainer *m, const Frontier *next, XLogRecPtr lsn)
 {
-	Cohort *target = main_cohort(m);
+	Cohort *target = derive_main_cohort(m);
 	MemoryContext old = MemoryContextSwitchTo(m->context);
 	List *remaining = list_make1(target);
 	ListCell *lc, *lv;
@@ -544,7 +295,7 @@ bound_retention(Maintainer *m)
 	{
 		LiveView *view = lfirst(lc);
 
-		if (view->cohort != NULL && view->cohort != main_cohort(m))
+		if (view->cohort != NULL && view->cohort != derive_main_cohort(m))
 			derive_view_set_state(
 				view, VIEW_STALE,
 				"a source stayed locked and too many changes had to be kept");
@@ -561,7 +312,7 @@ write_progress(Maintainer *m)
 	foreach (lc, m->views->views)
 	{
 		LiveView *view = lfirst(lc);
-		bool behind = view->cohort != NULL && view->cohort != main_cohort(m);
+		bool behind = view->cohort != NULL && view->cohort != derive_main_cohort(m);
 
 		if (!view->progress_changed)
 			continue;
@@ -608,8 +359,8 @@ write_frontier(Maintainer *m, XLogRecPtr restart_lsn)
 {
 	CatalogFrontier row;
 
-	row.frontier = derive_frontier_text(main_cohort(m)->frontier);
-	row.applied_lsn = main_cohort(m)->lsn;
+	row.frontier = derive_frontier_text(derive_main_cohort(m)->frontier);
+	row.applied_lsn = derive_main_cohort(m)->lsn;
 	row.restart_lsn = restart_lsn;
 	row.system_identifier = m->system_identifier;
 	derive_catalog_write_frontier(&row);
@@ -627,7 +378,8 @@ count_behind(Maintainer *m)
 	{
 		LiveView *view = lfirst(lc);
 
-		n += view->cohort != NULL && view->cohort != main_cohort(m) && !view->paused;
+		n += view->cohort != NULL && view->cohort != derive_main_cohort(m) &&
+			 !view->paused;
 	}
 	return n;
 }
@@ -649,7 +401,7 @@ work_is_left(Maintainer *m)
 			continue;
 		if (view->dirty)
 			return true;
-		if (view->runner == NULL || source_not_live(m, view) != NULL)
+		if (view->runner == NULL || derive_view_obstacle(m, view) != NULL)
 			continue;
 		if (view->state == VIEW_BUILDING || view->state == VIEW_STALE ||
 			(view->state == VIEW_LIVE && view->refreshes != view->refreshes_done))
@@ -678,7 +430,7 @@ publish(Maintainer *m, const TickResult *result, uint64 request, uint64 frontier
 	Pipeline *p = m->pipeline;
 	TimestampTz oldest = derive_batch_oldest_commit_time(m->batch);
 
-	pg_atomic_write_u64(&p->applied_lsn, main_cohort(m)->lsn);
+	pg_atomic_write_u64(&p->applied_lsn, derive_main_cohort(m)->lsn);
 	pg_atomic_write_u32(&p->views_behind, count_behind(m));
 	pg_atomic_fetch_add_u64(&p->transactions, result->transactions);
 	pg_atomic_fetch_add_u64(&p->changes, result->changes);
@@ -766,9 +518,9 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	if (stats.transactions > 1)
 		net_deltas(m);
 
-	stop_readers(m);
+	derive_view_stop_readers(m);
 	foreach (lc, m->views->views)
-		process_view(m, lfirst(lc), next);
+		derive_view_process(m, lfirst(lc), next);
 	reset_deltas(m);
 
 	bound_retention(m);

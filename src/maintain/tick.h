@@ -52,4 +52,18 @@ extern bool derive_tick_confirm(Maintainer *m);
 /* When a failed view is to be tried again; 0: none. */
 extern TimestampTz derive_tick_next_retry(Maintainer *m);
 
+/* Returns the cohort whose frontier is the pipeline's. */
+static inline Cohort *
+derive_main_cohort(Maintainer *m)
+{
+	return linitial(m->cohorts);
+}
+
+/* view_tick.c */
+
+/* Returns the first view that this one reads and that is not live now, or NULL. */
+extern LiveView *derive_view_obstacle(Maintainer *m, LiveView *view);
+extern void derive_view_stop_readers(Maintainer *m);
+extern void derive_view_process(Maintainer *m, LiveView *view, const Frontier *next);
+
 #endif /* DERIVE_MAINTAIN_TICK_H */
