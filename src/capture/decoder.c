@@ -49,6 +49,9 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
+/* The log is read in pieces of up to this size: a system call per page shows in a backlog. */
+#define READ_SIZE (16 * XLOG_BLCKSZ)
+
 #define PLUGIN_LIST_SETTING "output_plugin_libraries"
 
 /* How long the decoder sleeps when nobody wakes it, in ms. */
@@ -64,12 +67,16 @@ typedef struct Decoder
 	MemoryContext context;
 	ResourceOwner owner;
 	DecoderQueue *queue;
+	LogicalDecodingContext *ctx;
 	RelationMap *map;
 	PartitionWatch *watch;
 	XLogRecPtr start_lsn;  /* commits before are not sent */
 	bool has_interest;	   /* one has been taken over */
 	bool streaming;		   /* the slot is there, HELLO has been sent */
 	uint64 answered;	   /* last request that got its mark */
+	char *log;			   /* the last piece that was read, of READ_SIZE */
+	XLogRecPtr log_start;  /* where it begins */
+	XLogRecPtr log_end;	   /* and ends */
 	XLogRecPtr seen_flush; /* flush position before the last nap */
 	long nap;
 } Decoder;
@@ -228,6 +235,8 @@ wait_for_wal(XLogReaderState *state, XLogRecPtr page, int length, TimeLineID *tl
 			return flushed;
 
 		derive_queue_flush_commits(decoder.queue);
+		if (decoder.ctx)
+			derive_plugin_report_statistics(decoder.ctx);
 		serve(state->EndRecPtr, flushed);
 		wanted = wanted_lsn();
 		if (wanted > flushed)
@@ -242,15 +251,24 @@ static int
 read_page(XLogReaderState *state, XLogRecPtr page, int length, XLogRecPtr record,
 		  char *buffer)
 {
-	TimeLineID tli;
-	XLogRecPtr end = wait_for_wal(state, page, length, &tli);
-	WALReadError error;
+	if (page < decoder.log_start || page + length > decoder.log_end)
+	{
+		TimeLineID tli;
+		XLogRecPtr end = wait_for_wal(state, page, length, &tli);
+		WALReadError error;
 
-	if (page + length > end)
-		return -1;
-	if (!WALRead(state, buffer, page, XLOG_BLCKSZ, tli, &error))
-		WALReadRaiseError(&error);
-	return Min(end - page, XLOG_BLCKSZ);
+		if (page + length > end)
+			return -1;
+		decoder.log_start = page;
+		decoder.log_end = page; /* in case of an error */
+		end = Min(end, page + READ_SIZE);
+		if (!WALRead(state, decoder.log, page, end - page, tli, &error))
+			WALReadRaiseError(&error);
+		decoder.log_end = end;
+	}
+	length = Min(decoder.log_end - page, XLOG_BLCKSZ);
+	memcpy(buffer, decoder.log + (page - decoder.log_start), length);
+	return length;
 }
 
 /* The plugin writes into its own queue. */
@@ -261,8 +279,10 @@ no_write(LogicalDecodingContext *ctx, XLogRecPtr lsn, TransactionId xid, bool la
 
 /* Decodes record after record, for ever. */
 static void
-decode(LogicalDecodingContext *ctx)
+decode(void)
 {
+	LogicalDecodingContext *ctx = decoder.ctx;
+
 	XLogBeginRead(ctx->reader, MyReplicationSlot->data.restart_lsn);
 	for (;;)
 	{
@@ -313,6 +333,7 @@ attach(dsm_handle handle)
 	decoder.segment = dsm_segment_address(decoder.dsm);
 	decoder.pipeline = &derive_shared->pipelines[decoder.segment->pipeline];
 	decoder.nap = MIN_NAP;
+	decoder.log = palloc(READ_SIZE);
 
 	mq = STREAM_QUEUE(decoder.segment);
 	shm_mq_set_sender(mq, MyProc);
@@ -330,7 +351,6 @@ run(void)
 								 .segment_close = wal_segment_close};
 	XLogRecPtr start_lsn = decoder.segment->start_lsn;
 	bool created;
-	LogicalDecodingContext *ctx;
 
 	DERIVE_STEP("decoder-start");
 	allow_plugin();
@@ -343,8 +363,8 @@ run(void)
 	CurrentResourceOwner = decoder.owner;
 	if (created || start_lsn < MyReplicationSlot->data.confirmed_flush)
 		start_lsn = MyReplicationSlot->data.confirmed_flush;
-	ctx = CreateDecodingContext(start_lsn, NIL, false, &routine, no_write, no_write,
-								NULL);
+	decoder.ctx = CreateDecodingContext(start_lsn, NIL, false, &routine, no_write,
+										no_write, NULL);
 
 	decoder.answered = decoder.segment->first_request;
 	decoder.start_lsn = start_lsn;
@@ -354,7 +374,9 @@ run(void)
 	adopt_interest();
 	decoder.streaming = true;
 	pgstat_report_activity(STATE_RUNNING, "decoding");
-	decode(ctx);
+	/* what is shown stays; its update in each transaction of the reorder buffer would cost */
+	SetConfigOption("track_activities", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	decode();
 }
 
 /* Leaves an error's text for the applier. */

@@ -41,7 +41,6 @@
 #include "base/compat.h"
 #include "base/step.h"
 #include "capture/spool.h"
-#include "replication/logical.h"
 #include "replication/output_plugin.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
@@ -57,6 +56,9 @@
 
 extern PGDLLEXPORT void _PG_output_plugin_init(OutputPluginCallbacks *cb);
 
+/* The slot's statistics are reported each so many transactions, and before waiting. */
+#define STATISTICS_INTERVAL 256
+
 /* Where this process's changes go; NULL outside our own decoder. */
 static DecoderQueue *queue = NULL;
 static RelationMap *map = NULL;
@@ -66,6 +68,11 @@ static MemoryContext change_context = NULL;
 static bool begun = false;	/* BEGIN of this transaction has been sent */
 static Spool *spool = NULL; /* within a piece of a large transaction: where it goes */
 static TransactionId record_xid; /* (sub)transaction of the change at hand */
+
+/* Statistics held back. */
+static int64 held_transactions = 0;
+static int64 held_bytes = 0;
+static int held_times = 0;
 
 /* One decoded change of one relation. */
 typedef struct RowChange
@@ -153,15 +160,51 @@ send_lost(ReorderBufferTXN *txn, MapSource *source, const char *reason)
 	derive_wire_put_lost(records(), source->source, reason);
 }
 
-/* Sends COMMIT. */
+/* Sends COMMIT if BEGIN has been sent. */
 static void
-send_commit(ReorderBufferTXN *txn, XLogRecPtr commit_lsn)
+end_transaction(ReorderBufferTXN *txn, XLogRecPtr commit_lsn)
 {
-	DERIVE_STEP("decoder-commit");
-	derive_wire_put_commit(&queue->buffer, txn->xid, commit_lsn, txn->end_lsn,
-						   txn->xact_time.commit_time);
-	derive_queue_commit(queue);
+	if (begun)
+	{
+		DERIVE_STEP("decoder-commit");
+		derive_wire_put_commit(&queue->buffer, txn->xid, commit_lsn, txn->end_lsn,
+							   txn->xact_time.commit_time);
+	}
+	derive_queue_transaction(queue, begun);
 	begun = false;
+}
+
+/* Gives back the statistics held back, for the server to report. */
+static void
+release_statistics(ReorderBuffer *buffer)
+{
+	buffer->totalTxns += held_transactions;
+	buffer->totalBytes += held_bytes;
+	held_transactions = 0;
+	held_bytes = 0;
+	held_times = 0;
+}
+
+/* Holds statistics back: the server would report them, which costs as much as the row. */
+static void
+hold_statistics(ReorderBuffer *buffer)
+{
+	held_transactions += buffer->totalTxns;
+	held_bytes += buffer->totalBytes;
+	buffer->totalTxns = 0;
+	buffer->totalBytes = 0;
+	if (++held_times >= STATISTICS_INTERVAL)
+		release_statistics(buffer);
+}
+
+/* Reports the slot's statistics up to now. */
+void
+derive_plugin_report_statistics(LogicalDecodingContext *ctx)
+{
+	if (held_times == 0)
+		return;
+	release_statistics(ctx->reorder);
+	UpdateDecodingStats(ctx);
 }
 
 /* Ends a transaction: partitions that came or went, then COMMIT. */
@@ -175,8 +218,8 @@ plugin_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr com
 		send_lost(txn, lfirst(lc), "a partition was attached, detached or dropped");
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(change_context);
-	if (begun)
-		send_commit(txn, commit_lsn);
+	end_transaction(txn, commit_lsn);
+	hold_statistics(ctx->reorder);
 }
 
 /* ---------- rows ---------- */
@@ -546,7 +589,7 @@ plugin_stream_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 			derive_wire_put_lost(
 				&queue->buffer, lfirst_oid(lc),
 				"a partition or the views changed during a large transaction");
-		send_commit(txn, commit_lsn);
+		end_transaction(txn, commit_lsn);
 	}
 	derive_spool_close(committed);
 }

@@ -50,7 +50,7 @@ typedef struct StreamSegment
 typedef struct DecoderQueue
 {
 	WireBuffer buffer; /* records not sent yet */
-	int commits;	   /* that wait to be sent */
+	int waited;		   /* transactions since the first COMMIT that waits; 0: none does */
 	shm_mq_handle *handle;
 	Pipeline *pipeline;
 } DecoderQueue;
@@ -61,8 +61,7 @@ extern void
 derive_queue_full(DecoderQueue *queue); /* after each record: sends a full buffer */
 extern void
 derive_queue_flush(DecoderQueue *queue); /* sends what there is, wakes the applier */
-extern void
-derive_queue_commit(DecoderQueue *queue); /* after a COMMIT: sends if many wait */
+extern void derive_queue_transaction(DecoderQueue *queue, bool sent);
 extern void derive_queue_flush_commits(DecoderQueue *queue); /* sends if a COMMIT waits */
 
 #endif /* DERIVE_CAPTURE_QUEUE_H */
