@@ -10,6 +10,8 @@ CREATE TABLE derive_state.view
 (
 	view        regclass    NOT NULL PRIMARY KEY,
 	id          bigint      NOT NULL UNIQUE DEFAULT pg_catalog.nextval('derive_state.view_id'),
+	part_of     regclass,
+	query       regclass    NOT NULL,
 	definition  regclass    NOT NULL,
 	state_table regclass,
 	key         int2[],
@@ -18,11 +20,13 @@ CREATE TABLE derive_state.view
 	refreshes   bigint      NOT NULL DEFAULT 0,
 	created_at  timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
-COMMENT ON TABLE derive_state.view IS 'one row per derived view; ids rise with creation, so their order is topological';
-COMMENT ON COLUMN derive_state.view.definition IS 'ordinary view that holds the query, so that PostgreSQL guards it';
+COMMENT ON TABLE derive_state.view IS 'one row per derived view and per stage of one; ids rise with creation, so their order is topological';
+COMMENT ON COLUMN derive_state.view.part_of IS 'for a stage: the view that it is a stage of';
+COMMENT ON COLUMN derive_state.view.query IS 'ordinary view that holds the query, so that PostgreSQL guards it';
+COMMENT ON COLUMN derive_state.view.definition IS 'ordinary view that holds the block that is maintained: the query itself, or what is left of it over its stages';
 COMMENT ON COLUMN derive_state.view.state_table IS 'state of the aggregate stage, if there is one';
 COMMENT ON COLUMN derive_state.view.key IS 'column numbers of the view that identify a row; NULL: none';
-COMMENT ON COLUMN derive_state.view.rule IS 'how it is maintained: algebra, affected keys or recompute';
+COMMENT ON COLUMN derive_state.view.rule IS 'how it is maintained: algebra, affected keys or recompute; of a view, the worst among its stages';
 COMMENT ON COLUMN derive_state.view.refreshes IS 'number of refreshes that were asked for';
 
 CREATE TABLE derive_state.progress

@@ -43,6 +43,12 @@ CREATE FUNCTION derive.explain(view regclass) RETURNS SETOF text
 COMMENT ON FUNCTION derive.explain(regclass) IS
 	'says how a view is maintained: stages, rules, SQL, missing indexes';
 
+CREATE FUNCTION derive.advise(view regclass) RETURNS SETOF text
+	LANGUAGE c VOLATILE STRICT
+	AS 'MODULE_PATHNAME', 'derive_advise';
+COMMENT ON FUNCTION derive.advise(regclass) IS
+	'CREATE INDEX statements that would let the cost of a view follow the change';
+
 CREATE FUNCTION derive.verify(view regclass)
 	RETURNS TABLE (kind text, difference bigint, "row" jsonb)
 	LANGUAGE c VOLATILE STRICT

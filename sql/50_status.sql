@@ -29,7 +29,7 @@ COMMENT ON VIEW derive.pipelines IS 'the pipeline of this database: its workers,
 
 CREATE VIEW derive.views AS
 SELECT v.view,
-       pg_catalog.btrim(pg_catalog.pg_get_viewdef(v.definition), ' ;') AS query,
+       pg_catalog.btrim(pg_catalog.pg_get_viewdef(v.query), ' ;') AS query,
        CASE WHEN v.paused THEN 'paused'
             WHEN g.state OPERATOR(pg_catalog.=) 'live' AND NOT l.runs THEN 'stale'
             ELSE COALESCE(g.state, 'building') END AS state,
@@ -52,7 +52,8 @@ FROM derive_state.view v
      LEFT JOIN derive_state.progress g ON g.id OPERATOR(pg_catalog.=) v.id
      LEFT JOIN derive_state.pipeline_status() p ON true
      CROSS JOIN LATERAL (SELECT COALESCE(p.state OPERATOR(pg_catalog.=) 'running', false) AS runs) l
-     CROSS JOIN LATERAL derive_state.view_statistics(v.view) s;
+     CROSS JOIN LATERAL derive_state.view_statistics(v.view) s
+WHERE v.part_of IS NULL;
 COMMENT ON VIEW derive.views IS 'the derived views of this database, their state and how far they are';
 
 REVOKE ALL ON TABLE derive.pipelines, derive.views FROM PUBLIC;

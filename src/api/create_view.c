@@ -7,16 +7,21 @@
  *  1. analyse the query as the caller, in the caller's search_path, and let the
  *     planner's gate refuse what cannot be maintained;
  *  2. create the view's table as the caller: exactly the query's columns;
- *  3. create, in schema derive_state, an ordinary view that holds the query (so that
- *     PostgreSQL guards sources and columns as it does for any view) and, for an
- *     aggregate, the table of its state.  Both depend internally on the view's table:
- *     dropping one drops all, and a cascade from a source takes the table along;
- *  4. give the table its key's index and the trigger that refuses writes;
- *  5. set the replica identity of sources whose old rows are needed in full;
- *  6. add the catalog row.  At commit the applier learns of it and builds the view.
+ *  3. cut the query into blocks.  Each but the last becomes a stage: a derived view
+ *     like any other, but in schema derive_state and part of this one.  A stage that
+ *     turns out not to be used is dropped again;
+ *  4. create, in schema derive_state, an ordinary view that holds the query (so that
+ *     PostgreSQL guards sources and columns as it does for any view), another one that
+ *     holds the last block if that is not the query itself and, for an aggregate, the
+ *     table of its state.  All depend internally on the view's table: dropping one
+ *     drops all, and a cascade from a source takes the table along;
+ *  5. give the table its key's index and the trigger that refuses writes;
+ *  6. set the replica identity of sources whose old rows are needed in full;
+ *  7. add the catalog row.  At commit the applier learns of it and builds the view.
  *
  * What lies in derive_state is created with the rights of the bootstrap superuser,
- * because nobody else may create there; no expression of the user is evaluated.
+ * because nobody else may create there, and given to the caller; no expression of the
+ * user is evaluated.
  *
  *-------------------------------------------------------------------------
  */
@@ -47,7 +52,10 @@
 #include "nodes/nodeFuncs.h"
 #include "parser/analyze.h"
 #include "parser/parser.h"
+#include "plan/cut.h"
+#include "plan/gate.h"
 #include "plan/plan.h"
+#include "plan/region.h"
 #include "shared/commit_hook.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -56,20 +64,25 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
+#include "utils/resowner.h"
 #include "utils/ruleutils.h"
 #include "utils/syscache.h"
 #include "utils/varlena.h"
 
 PG_FUNCTION_INFO_V1(derive_create_view);
 
-/* What create_view has found out and made so far. */
+/* What create_view has found out and made so far, of a view or one of its stages. */
 typedef struct NewView
 {
 	char *schema;
 	char *name;
 	Query *query;
+	Query *block; /* what is maintained: the query, or its last block */
 	ViewPlan *plan;
 	CatalogNewView row;
+	bool explain;		  /* only to be explained: the sources are left alone */
+	struct NewView *root; /* of a stage: its view */
+	List *stages;		  /* of a view: NewView of each stage */
 } NewView;
 
 /* ---------- analysis ---------- */
@@ -103,25 +116,36 @@ analyse(const char *text)
 	return parse_analyze_fixedparams(linitial(statements), text, NULL, 0, NULL);
 }
 
-/*
- * Analyses and plans a query as the current user, who must be allowed to run it;
- * errors point into its text.
- */
-ViewPlan *
-derive_api_plan_query(char *text, Query **query)
+/* Checks that the current user may read what a query reads at any level; a walker. */
+static bool
+check_permissions_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, check_permissions_walker, context);
+	derive_check_query_permissions((Query *) node);
+	return query_tree_walker((Query *) node, check_permissions_walker, context,
+							 QTW_IGNORE_JOINALIASES);
+}
+
+/* Analyses a query as the current user, who must be allowed to run it. */
+static Query *
+analyse_checked(char *text)
 {
 	ErrorContextCallback callback;
-	ViewPlan *plan;
+	Query *query;
 
 	callback.callback = query_error_context;
 	callback.arg = text;
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
-	*query = analyse(text);
-	plan = derive_plan_make(copyObject(*query), text);
+	query = analyse(text);
+	derive_gate_check_query(query, text);
+	derive_gate_check_expressions(query, text);
 	error_context_stack = callback.previous;
-	derive_check_query_permissions(*query);
-	return plan;
+	check_permissions_walker((Node *) query, NULL);
+	return query;
 }
 
 /* Splits the view's name and finds its schema, as CREATE TABLE does. */
@@ -203,7 +227,7 @@ created_relation(const char *schema, const char *name)
 	return get_relname_relid(name, get_namespace_oid(schema, false));
 }
 
-/* Creates the view's table, as the caller. */
+/* Creates the table of a view or stage, as the current user. */
 static void
 create_target(NewView *view)
 {
@@ -237,10 +261,10 @@ state_name(NewView *view, const char *suffix)
 	char tail[NAMEDATALEN];
 
 	snprintf(tail, sizeof(tail), INT64_FORMAT "_%s", view->row.id, suffix);
-	return makeObjectName(view->name, tail, NULL);
+	return makeObjectName(view->root ? view->root->name : view->name, tail, NULL);
 }
 
-/* Makes an object depend internally on the view's table. */
+/* Makes an object depend internally on the table of its view or stage. */
 static void
 depend_on_target(NewView *view, Oid class_id, Oid object_id)
 {
@@ -265,19 +289,19 @@ create_trigger(NewView *view, const char *qualified, Oid relid)
 }
 
 /*
- * Creates the ordinary view that holds the query.  It belongs to the bootstrap superuser,
- * so that the caller cannot put another query into it.
+ * Creates an ordinary view that holds a query, and returns it.  It belongs to the
+ * bootstrap superuser, so that the caller cannot put another query into it.
  */
-static void
-create_definition(NewView *view)
+static Oid
+create_definition(NewView *view, Query *query, const char *suffix)
 {
 	CreateStmt *create = makeNode(CreateStmt);
 	ObjectAddress address;
 	ListCell *lc;
 
-	create->relation = makeRangeVar(DERIVE_STATE_SCHEMA, state_name(view, "query"), -1);
+	create->relation = makeRangeVar(DERIVE_STATE_SCHEMA, state_name(view, suffix), -1);
 	create->oncommit = ONCOMMIT_NOOP;
-	foreach (lc, view->query->targetList)
+	foreach (lc, query->targetList)
 	{
 		TargetEntry *te = lfirst(lc);
 
@@ -289,10 +313,20 @@ create_definition(NewView *view)
 	}
 	address = DefineRelation(create, RELKIND_VIEW, BOOTSTRAP_SUPERUSERID, NULL, NULL);
 	CommandCounterIncrement();
-	StoreViewQuery(address.objectId, copyObject(view->query), false);
+	StoreViewQuery(address.objectId, copyObject(query), false);
 	CommandCounterIncrement();
-	view->row.definition = address.objectId;
 	depend_on_target(view, RelationRelationId, address.objectId);
+	return address.objectId;
+}
+
+/* Creates the definitions: of the query, and of the block if that is another one. */
+static void
+create_definitions(NewView *view)
+{
+	view->row.query = create_definition(view, view->query, "query");
+	view->row.definition = view->block == view->query
+							   ? view->row.query
+							   : create_definition(view, view->block, "block");
 }
 
 /*
@@ -442,6 +476,9 @@ check_identities(NewView *view)
 {
 	ListCell *lc, *lp;
 
+	if (view->root != NULL && view->root->explain)
+		return;
+
 	foreach (lc, view->plan->sources)
 	{
 		PlanSource *source = lfirst(lc);
@@ -482,19 +519,169 @@ rule_name(StageRule rule)
  * and objects have no part in it.
  */
 static void
-create_hidden_parts(NewView *view)
+create_hidden_parts(NewView *view, Oid owner)
 {
+	StageRule rule = view->plan->rule;
+	ListCell *lc;
+
+	create_definitions(view);
+	if (view->plan->stage->kind == STAGE_FOLD)
+		create_state(view, owner);
+	create_trigger(view, quote_qualified_identifier(view->schema, view->name),
+				   view->row.view);
+	foreach (lc, view->stages)
+		rule = Max(rule, ((NewView *) lfirst(lc))->plan->rule);
+	view->row.rule = rule_name(rule);
+	derive_catalog_insert_view(&view->row);
+}
+
+/*
+ * Creates a stage of a view, see cut.h; arg: the view.  Returns its table, which is
+ * locked because it is new.
+ */
+static Oid
+create_stage(Query *block, void *arg)
+{
+	NewView *root = (NewView *) arg;
+	NewView *stage = palloc0(sizeof(NewView));
 	Oid caller = GetUserId();
 	OwnerScope scope;
 
+	stage->root = root;
+	stage->schema = DERIVE_STATE_SCHEMA;
+	stage->query = stage->block = block;
+	stage->plan = derive_plan_make(copyObject(block), NULL);
+	stage->row.key = stage->plan->key;
+	stage->row.paused = root->row.paused;
+	stage->row.part_of = root->row.view;
+	stage->row.id = derive_catalog_next_id();
+	stage->name = state_name(stage, "stage");
+	check_identities(stage);
+
 	derive_owner_enter(&scope, BOOTSTRAP_SUPERUSERID);
-	create_definition(view);
-	if (view->plan->stage->kind == STAGE_FOLD)
-		create_state(view, caller);
-	create_trigger(view, quote_qualified_identifier(view->schema, view->name),
-				   view->row.view);
-	derive_catalog_insert_view(&view->row);
+	create_target(stage);
+	create_key_index(stage);
+	ATExecChangeOwner(stage->row.view, caller, false, AccessExclusiveLock);
+	CommandCounterIncrement();
+	create_hidden_parts(stage, caller);
 	derive_owner_leave(&scope);
+
+	if (OidIsValid(root->row.view))
+	{
+		ObjectAddress object, target;
+
+		ObjectAddressSet(object, RelationRelationId, stage->row.view);
+		ObjectAddressSet(target, RelationRelationId, root->row.view);
+		recordDependencyOn(&object, &target, DEPENDENCY_INTERNAL);
+		CommandCounterIncrement();
+	}
+	root->stages = lappend(root->stages, stage);
+	return stage->row.view;
+}
+
+/* Tells whether queries read a relation; a walker. */
+static bool
+reads_walker(Node *node, Oid *relid)
+{
+	ListCell *lc;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, reads_walker, relid);
+	foreach (lc, ((Query *) node)->rtable)
+		if (lfirst_node(RangeTblEntry, lc)->rtekind == RTE_RELATION &&
+			lfirst_node(RangeTblEntry, lc)->relid == *relid)
+			return true;
+	return query_tree_walker((Query *) node, reads_walker, relid, QTW_IGNORE_JOINALIASES);
+}
+
+/* Drops the stages that nothing reads, from the top down. */
+static void
+drop_unused_stages(NewView *root)
+{
+	List *readers = list_make1(root->block);
+
+	for (int i = list_length(root->stages) - 1; i >= 0; i--)
+	{
+		NewView *stage = list_nth(root->stages, i);
+		ObjectAddress object;
+
+		if (reads_walker((Node *) readers, &stage->row.view))
+		{
+			readers = lappend(readers, stage->block);
+			continue;
+		}
+		root->stages = list_delete_nth_cell(root->stages, i);
+		ObjectAddressSet(object, RelationRelationId, stage->row.view);
+		performDeletion(&object, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+		derive_catalog_delete_view(stage->row.view);
+	}
+}
+
+/* Tells the user if a part of the view can only be recomputed, and why. */
+static void
+report_recompute(NewView *view)
+{
+	const char *why = NULL;
+	ListCell *lc;
+
+	foreach (lc, view->stages)
+		if (why == NULL && ((NewView *) lfirst(lc))->plan->rule == RULE_RECOMPUTE)
+			why = ((NewView *) lfirst(lc))->plan->stage->why;
+	if (why == NULL && view->plan->rule == RULE_RECOMPUTE)
+		why = view->plan->stage->why;
+	if (why != NULL)
+		ereport(NOTICE,
+				(errmsg(view->stages == NIL
+							? "derived view \"%s\" can only be maintained by recomputing it"
+							: "a stage of derived view \"%s\" can only be maintained by recomputing it",
+						view->name),
+				 errdetail("%s", why)));
+}
+
+/* Cuts the view's query into blocks and makes their stages; plans the last block. */
+static void
+make_stages(NewView *view)
+{
+	char *before = derive_query_deparse(view->query, false);
+
+	view->block = derive_cut(copyObject(view->query), create_stage, view);
+	if (view->stages == NIL &&
+		strcmp(before, derive_query_deparse(view->block, false)) == 0)
+		view->block = view->query;
+	drop_unused_stages(view);
+	view->plan = derive_plan_make(copyObject(view->block), NULL);
+}
+
+/*
+ * Returns the lines of derive.explain for a query, analysed as the current user: makes
+ * its stages in a subtransaction, and undoes that.
+ */
+List *
+derive_api_explain_query(char *text)
+{
+	NewView view = {.name = "explain", .schema = DERIVE_STATE_SCHEMA, .explain = true};
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	List *lines = NIL;
+	ListCell *lc;
+
+	view.query = analyse_checked(text);
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	SPI_connect();
+	MemoryContextSwitchTo(context);
+	make_stages(&view);
+	foreach (lc, view.stages)
+		lines = derive_api_explain_stage(lines, ((NewView *) lfirst(lc))->row.view,
+										 ((NewView *) lfirst(lc))->plan);
+	lines = derive_api_explain_stage(lines, InvalidOid, view.plan);
+	SPI_finish();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return lines;
 }
 
 /*
@@ -504,30 +691,32 @@ Datum
 derive_create_view(PG_FUNCTION_ARGS)
 {
 	NewView view = {0};
+	MemoryContext context = CurrentMemoryContext;
+	Oid caller = GetUserId();
+	OwnerScope scope;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("a derived view needs a name and a query")));
 	derive_api_check_server();
 	resolve_name(&view, PG_GETARG_TEXT_PP(0));
-	view.plan = derive_api_plan_query(text_to_cstring(PG_GETARG_TEXT_PP(1)), &view.query);
-	view.row.key = PG_ARGISNULL(2) ? view.plan->key
-								   : resolve_key(&view, PG_GETARG_ARRAYTYPE_P(2));
-	view.row.rule = rule_name(view.plan->rule);
+	view.query = analyse_checked(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	view.row.paused = PG_ARGISNULL(3) ? false : !PG_GETARG_BOOL(3);
-	view.row.id = derive_catalog_next_id();
 
 	SPI_connect();
+	MemoryContextSwitchTo(context);
 	create_target(&view);
+	make_stages(&view);
+	view.row.key = PG_ARGISNULL(2) ? view.plan->key
+								   : resolve_key(&view, PG_GETARG_ARRAYTYPE_P(2));
+	view.row.id = derive_catalog_next_id();
 	check_identities(&view);
 	create_key_index(&view);
-	create_hidden_parts(&view);
+	derive_owner_enter(&scope, BOOTSTRAP_SUPERUSERID);
+	create_hidden_parts(&view, caller);
+	derive_owner_leave(&scope);
 	SPI_finish();
-	if (view.plan->rule == RULE_RECOMPUTE)
-		ereport(NOTICE,
-				(errmsg("derived view \"%s\" can only be maintained by recomputing it",
-						view.name),
-				 errdetail("%s", view.plan->stage->why)));
+	report_recompute(&view);
 	derive_commit_hook_catalog_changed(false);
 	PG_RETURN_OID(view.row.view);
 }

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * explain.c
- *	  derive.explain: how a query would be, or a view is, maintained.
+ *	  derive.explain: how a query would be, or a view is, maintained; derive.advise:
+ *	  what would make that cheaper.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,12 +14,14 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "plan/plan.h"
+#include "plan/region.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
 PG_FUNCTION_INFO_V1(derive_explain_query);
 PG_FUNCTION_INFO_V1(derive_explain_view);
+PG_FUNCTION_INFO_V1(derive_advise);
 
 /* Returns lines as a set of text. */
 static Datum
@@ -38,14 +41,33 @@ return_lines(FunctionCallInfo fcinfo, List *lines)
 	return (Datum) 0;
 }
 
+/* Appends the lines of a stage, or (relid invalid) of the view's own block. */
+List *
+derive_api_explain_stage(List *lines, Oid relid, ViewPlan *plan)
+{
+	if (OidIsValid(relid))
+		lines = lappend(lines, psprintf("stage %s", derive_relation_name(relid)));
+	return list_concat(lines, derive_plan_explain(plan));
+}
+
 /* derive.explain(query text) */
 Datum
 derive_explain_query(PG_FUNCTION_ARGS)
 {
-	Query *query;
-	ViewPlan *plan = derive_api_plan_query(text_to_cstring(PG_GETARG_TEXT_PP(0)), &query);
+	return return_lines(fcinfo,
+						derive_api_explain_query(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}
 
-	return return_lines(fcinfo, derive_plan_explain(plan));
+/* Returns the plan of a view or stage that exists. */
+static ViewPlan *
+plan_of(CatalogView *view)
+{
+	Relation rel = relation_open(view->definition, AccessShareLock);
+	ViewPlan *plan = derive_plan_make(copyObject(get_view_query(rel)), NULL);
+
+	plan->key = view->key;
+	relation_close(rel, NoLock);
+	return plan;
 }
 
 /* derive.explain(view regclass) */
@@ -53,10 +75,45 @@ Datum
 derive_explain_view(PG_FUNCTION_ARGS)
 {
 	CatalogView *view = derive_api_readable_view(PG_GETARG_OID(0));
-	Relation rel = relation_open(view->definition, AccessShareLock);
-	ViewPlan *plan = derive_plan_make(copyObject(get_view_query(rel)), NULL);
+	List *lines = NIL;
+	ListCell *lc;
 
-	plan->key = view->key;
-	relation_close(rel, NoLock);
-	return return_lines(fcinfo, derive_plan_explain(plan));
+	foreach (lc, derive_catalog_find_stages(view->view))
+	{
+		CatalogView *stage = lfirst(lc);
+
+		lines = derive_api_explain_stage(lines, stage->view, plan_of(stage));
+	}
+	return return_lines(fcinfo, derive_api_explain_stage(lines, InvalidOid, plan_of(view)));
+}
+
+/* Appends the statements for the indexes that a plan misses, each once. */
+static List *
+add_missing_indexes(List *statements, ViewPlan *plan)
+{
+	ListCell *lc, *ls;
+
+	foreach (lc, derive_plan_missing_indexes(plan))
+	{
+		bool known = false;
+
+		foreach (ls, statements)
+			known |= strcmp(lfirst(ls), lfirst(lc)) == 0;
+		if (!known)
+			statements = lappend(statements, lfirst(lc));
+	}
+	return statements;
+}
+
+/* derive.advise(view regclass) */
+Datum
+derive_advise(PG_FUNCTION_ARGS)
+{
+	CatalogView *view = derive_api_readable_view(PG_GETARG_OID(0));
+	List *statements = NIL;
+	ListCell *lc;
+
+	foreach (lc, derive_catalog_find_stages(view->view))
+		statements = add_missing_indexes(statements, plan_of(lfirst(lc)));
+	return return_lines(fcinfo, add_missing_indexes(statements, plan_of(view)));
 }

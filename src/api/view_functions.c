@@ -120,6 +120,11 @@ derive_api_owned_view(Oid view)
 {
 	CatalogView *row = find_view(view);
 
+	if (OidIsValid(row->part_of))
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("\"%s\" is a stage of derived view \"%s\"",
+							   get_rel_name(view), get_rel_name(row->part_of)),
+						errhint("Name the derived view.")));
 	if (!pg_class_ownercheck(view, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(view));
 	return row;

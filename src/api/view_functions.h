@@ -18,6 +18,9 @@ extern CatalogView *derive_api_owned_view(Oid view);
 extern CatalogView *derive_api_readable_view(Oid view);
 
 /* create_view.c */
-extern ViewPlan *derive_api_plan_query(char *text, Query **query);
+extern List *derive_api_explain_query(char *text);
+
+/* explain.c */
+extern List *derive_api_explain_stage(List *lines, Oid relid, ViewPlan *plan);
 
 #endif /* DERIVE_API_VIEW_FUNCTIONS_H */

@@ -45,6 +45,7 @@
 #include "executor/spi.h"
 #include "maintain/frontier.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "pgstat.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
@@ -115,6 +116,37 @@ report_behind(const CatalogView *view)
 					errhint("Try again when that transaction has ended.")));
 }
 
+/* Locks all that a query reads, also in subqueries and ordinary views; a walker. */
+static bool
+lock_walker(Node *node, void *context)
+{
+	ListCell *lc, *lp;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, lock_walker, context);
+	foreach (lc, ((Query *) node)->rtable)
+	{
+		RangeTblEntry *rte = lfirst(lc);
+
+		if (rte->rtekind != RTE_RELATION)
+			continue;
+		LockRelationOid(rte->relid, AccessShareLock);
+		if (rte->relkind == RELKIND_VIEW && rte->inFromCl)
+		{
+			Relation view = relation_open(rte->relid, NoLock);
+
+			lock_walker((Node *) get_view_query(view), context);
+			relation_close(view, NoLock);
+		}
+		foreach (lp, find_all_inheritors(rte->relid, AccessShareLock, NULL))
+			LockRelationOid(lfirst_oid(lp), AccessShareLock);
+	}
+	return query_tree_walker((Query *) node, lock_walker, context,
+							 QTW_IGNORE_JOINALIASES);
+}
+
 /*
  * Locks the view and what its query reads.  A TRUNCATE after this waits; it would take
  * rows away from snapshots that should still see them.
@@ -122,21 +154,11 @@ report_behind(const CatalogView *view)
 static void
 lock_relations(const CatalogView *view)
 {
-	Relation definition = relation_open(view->definition, AccessShareLock);
-	ListCell *lc, *lp;
+	Relation query = relation_open(view->query, AccessShareLock);
 
 	LockRelationOid(view->view, AccessShareLock);
-	foreach (lc, get_view_query(definition)->rtable)
-	{
-		RangeTblEntry *rte = lfirst(lc);
-
-		if (rte->rtekind != RTE_RELATION)
-			continue;
-		LockRelationOid(rte->relid, AccessShareLock);
-		foreach (lp, find_all_inheritors(rte->relid, AccessShareLock, NULL))
-			LockRelationOid(lfirst_oid(lp), AccessShareLock);
-	}
-	relation_close(definition, NoLock);
+	lock_walker((Node *) get_view_query(query), NULL);
+	relation_close(query, NoLock);
 }
 
 /* Returns a pg_snapshot as text. */
@@ -262,7 +284,7 @@ comparison_sql(const CatalogView *view)
 	char *target = quote_qualified_identifier(
 		get_namespace_name(get_rel_namespace(view->view)), get_rel_name(view->view));
 	char *query = TextDatumGetCString(
-		DirectFunctionCall1(pg_get_viewdef, ObjectIdGetDatum(view->definition)));
+		DirectFunctionCall1(pg_get_viewdef, ObjectIdGetDatum(view->query)));
 	int end = strlen(query);
 
 	while (end > 0 && (query[end - 1] == ';' || isspace((unsigned char) query[end - 1])))

@@ -46,6 +46,72 @@
 #define ATTRIBUTE_GENERATED_VIRTUAL 'v'
 #endif
 
+#include "nodes/makefuncs.h"
+#include "parser/parse_node.h"
+#include "parser/parse_relation.h"
+#include "rewrite/rewriteManip.h"
+#include "utils/rel.h"
+
+/* Makes a query's range table entry for a relation that is locked, all columns readable. */
+static inline RangeTblEntry *
+derive_compat_make_relation_rte(Query *query, Relation relation)
+{
+	ParseState *pstate = make_parsestate(NULL);
+	ParseNamespaceItem *item = addRangeTableEntryForRelation(
+		pstate, relation, AccessShareLock, NULL, true, true);
+
+#if PG_VERSION_NUM >= 160000
+	/* 16: "Rework query relation permission checking" */
+	query->rteperminfos = lappend(query->rteperminfos, item->p_perminfo);
+	item->p_rte->perminfoindex = list_length(query->rteperminfos);
+#endif
+	return item->p_rte;
+}
+
+/* Makes a range table entry that is a relation no longer ask for rights. */
+static inline void
+derive_compat_forget_permissions(RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 160000
+	/* 16: "Rework query relation permission checking" */
+	rte->perminfoindex = 0;
+#else
+	rte->requiredPerms = 0;
+	rte->selectedCols = NULL;
+#endif
+}
+
+/* Appends a subquery's range table to that of the query that takes its place. */
+static inline void
+derive_compat_combine_range_tables(Query *query, Query *sub)
+{
+#if PG_VERSION_NUM >= 160000
+	/* 16: "Rework query relation permission checking" */
+	CombineRangeTables(&query->rtable, &query->rteperminfos, sub->rtable,
+					   sub->rteperminfos);
+#else
+	query->rtable = list_concat(query->rtable, sub->rtable);
+#endif
+}
+
+/* 18: "Expand virtual generated columns in the planner": one more argument. */
+#if PG_VERSION_NUM >= 180000
+#define derive_compat_replace_vars(node, varno, rte, targets, sublinks)       \
+	ReplaceVarsFromTargetList((node), (varno), 0, (rte), (targets), 0,        \
+							  REPLACEVARS_REPORT_ERROR, 0, (sublinks))
+#else
+#define derive_compat_replace_vars(node, varno, rte, targets, sublinks)       \
+	ReplaceVarsFromTargetList((node), (varno), 0, (rte), (targets),           \
+							  REPLACEVARS_REPORT_ERROR, 0, (sublinks))
+#endif
+
+/* 18: "Introduce an RTE for the grouping step": forgets it when nothing refers to it. */
+#if PG_VERSION_NUM >= 180000
+#define derive_compat_no_group_rte(query) ((query)->hasGroupRTE = false)
+#else
+#define derive_compat_no_group_rte(query) ((void) (query))
+#endif
+
 /* ---------- capture ---------- */
 
 /* 16: "New header varatt.h split off from postgres.h" */

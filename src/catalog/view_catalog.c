@@ -39,7 +39,7 @@ static const char view_columns[] =
 	"SELECT v.view::pg_catalog.oid, v.id, v.definition::pg_catalog.oid,"
 	" v.state_table::pg_catalog.oid, v.key, v.paused, v.refreshes,"
 	" p.state, p.reason, p.frontier::pg_catalog.text, p.refreshes, v.xmin,"
-	" p.frontier_lsn"
+	" p.frontier_lsn, v.part_of::pg_catalog.oid, v.query::pg_catalog.oid"
 	" FROM derive_state.view v"
 	" LEFT JOIN derive_state.progress p ON p.id OPERATOR(pg_catalog.=) v.id";
 
@@ -142,6 +142,8 @@ view_from_tuple(HeapTuple tuple, TupleDesc desc)
 	v->refreshes_done = get_int64(tuple, desc, 11);
 	v->xmin = DatumGetTransactionId(SPI_getbinval(tuple, desc, 12, &isnull));
 	v->frontier_lsn = (XLogRecPtr) get_int64(tuple, desc, 13);
+	v->part_of = get_oid(tuple, desc, 14);
+	v->query = get_oid(tuple, desc, 15);
 	return v;
 }
 
@@ -264,33 +266,50 @@ execute_trusted(const char *sql, int nargs, Oid *types, Datum *values, const cha
 	derive_owner_leave(&scope);
 }
 
-/* Returns the view's row, or NULL, in CurrentMemoryContext; sees this command's snapshot. */
-CatalogView *
-derive_catalog_find_view(Oid view)
+/* Returns the rows that a condition on $1 selects, in CurrentMemoryContext. */
+static List *
+find_views(const char *condition, Oid view)
 {
 	Oid types[1] = {OIDOID};
 	Datum values[1] = {ObjectIdGetDatum(view)};
 	MemoryContext caller = CurrentMemoryContext;
-	CatalogView *result = NULL;
+	List *result = NIL;
 
 	SPI_connect();
-	execute_trusted(psprintf("%s WHERE v.view OPERATOR(pg_catalog.=) $1", view_columns),
-					1, types, values, NULL, SPI_OK_SELECT);
-	if (SPI_processed > 0)
+	execute_trusted(psprintf("%s WHERE %s ORDER BY v.id", view_columns, condition), 1,
+					types, values, NULL, SPI_OK_SELECT);
+	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		MemoryContext spi = MemoryContextSwitchTo(caller);
+		CatalogView *row = view_from_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
 
-		result = view_from_tuple(SPI_tuptable->vals[0], SPI_tuptable->tupdesc);
-		if (result->state)
-			result->state = pstrdup(result->state);
-		if (result->reason)
-			result->reason = pstrdup(result->reason);
-		if (result->frontier)
-			result->frontier = pstrdup(result->frontier);
+		if (row->state)
+			row->state = pstrdup(row->state);
+		if (row->reason)
+			row->reason = pstrdup(row->reason);
+		if (row->frontier)
+			row->frontier = pstrdup(row->frontier);
+		result = lappend(result, row);
 		MemoryContextSwitchTo(spi);
 	}
 	SPI_finish();
 	return result;
+}
+
+/* Returns the view's row, or NULL, in CurrentMemoryContext; sees this command's snapshot. */
+CatalogView *
+derive_catalog_find_view(Oid view)
+{
+	List *rows = find_views("v.view OPERATOR(pg_catalog.=) $1", view);
+
+	return rows == NIL ? NULL : linitial(rows);
+}
+
+/* Returns the rows of a view's stages, from the bottom up. */
+List *
+derive_catalog_find_stages(Oid view)
+{
+	return find_views("v.part_of OPERATOR(pg_catalog.=) $1", view);
 }
 
 /* Returns the next view's id. */
@@ -311,9 +330,10 @@ derive_catalog_next_id(void)
 void
 derive_catalog_insert_view(const CatalogNewView *row)
 {
-	Oid types[7] = {OIDOID, INT8OID, OIDOID, OIDOID, INT2ARRAYOID, TEXTOID, BOOLOID};
-	Datum values[7];
-	char nulls[8] = "       ";
+	Oid types[9] = {OIDOID,  INT8OID, OIDOID, OIDOID, INT2ARRAYOID,
+					TEXTOID, BOOLOID, OIDOID, OIDOID};
+	Datum values[9];
+	char nulls[10] = "         ";
 	int nkeys = list_length(row->key);
 	Datum *keys = palloc(sizeof(Datum) * Max(nkeys, 1));
 
@@ -328,16 +348,20 @@ derive_catalog_insert_view(const CatalogNewView *row)
 		construct_array(keys, nkeys, INT2OID, 2, true, TYPALIGN_SHORT));
 	values[5] = CStringGetTextDatum(row->rule);
 	values[6] = BoolGetDatum(row->paused);
+	values[7] = ObjectIdGetDatum(row->part_of);
+	values[8] = ObjectIdGetDatum(row->query);
 	if (!OidIsValid(row->state_table))
 		nulls[3] = 'n';
 	if (nkeys == 0)
 		nulls[4] = 'n';
+	if (!OidIsValid(row->part_of))
+		nulls[7] = 'n';
 
 	SPI_connect();
 	execute_trusted("INSERT INTO derive_state.view"
-					" (view, id, definition, state_table, key, rule, paused)"
-					" VALUES ($1, $2, $3, $4, $5, $6, $7)",
-					7, types, values, nulls, SPI_OK_INSERT);
+					" (view, id, definition, state_table, key, rule, paused, part_of, query)"
+					" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+					9, types, values, nulls, SPI_OK_INSERT);
 	SPI_finish();
 }
 
@@ -361,25 +385,26 @@ derive_catalog_delete_view(Oid view)
 					 view, SPI_OK_DELETE);
 }
 
-/* Pauses a view, or lets it go on, which implies a refresh. */
+/* Pauses a view with its stages, or lets them go on, which implies a refresh. */
 void
 derive_catalog_set_paused(Oid view, bool paused)
 {
 	execute_for_view(
 		paused
-			? "UPDATE derive_state.view SET paused = true WHERE view OPERATOR(pg_catalog.=) $1"
+			? "UPDATE derive_state.view SET paused = true"
+			  " WHERE $1 OPERATOR(pg_catalog.=) ANY (ARRAY[view, part_of])"
 			: "UPDATE derive_state.view SET paused = false,"
 			  " refreshes = refreshes OPERATOR(pg_catalog.+) 1"
-			  " WHERE view OPERATOR(pg_catalog.=) $1",
+			  " WHERE $1 OPERATOR(pg_catalog.=) ANY (ARRAY[view, part_of])",
 		view, SPI_OK_UPDATE);
 }
 
-/* Asks for a refresh. */
+/* Asks for a refresh of a view and its stages. */
 void
 derive_catalog_ask_refresh(Oid view)
 {
 	execute_for_view(
 		"UPDATE derive_state.view SET refreshes = refreshes OPERATOR(pg_catalog.+) 1"
-		" WHERE view OPERATOR(pg_catalog.=) $1",
+		" WHERE $1 OPERATOR(pg_catalog.=) ANY (ARRAY[view, part_of])",
 		view, SPI_OK_UPDATE);
 }

@@ -20,7 +20,9 @@ typedef struct CatalogView
 {
 	Oid view;
 	int64 id;
-	Oid definition;
+	Oid part_of;	 /* of a stage: its view; else InvalidOid */
+	Oid query;		 /* ordinary view that holds the query */
+	Oid definition;	 /* ordinary view that holds the block that is maintained */
 	Oid state_table; /* InvalidOid: none */
 	List *key;		 /* int list of attnos; NIL: none */
 	bool paused;
@@ -49,6 +51,8 @@ typedef struct CatalogNewView
 {
 	Oid view;
 	int64 id;
+	Oid part_of;
+	Oid query;
 	Oid definition;
 	Oid state_table;
 	List *key;
@@ -70,6 +74,7 @@ extern void derive_catalog_delete_orphans(void);
 
 /* For SQL functions: these become the extension's owner around their work. */
 extern CatalogView *derive_catalog_find_view(Oid view);
+extern List *derive_catalog_find_stages(Oid view);
 extern int64 derive_catalog_next_id(void);
 extern void derive_catalog_insert_view(const CatalogNewView *row);
 extern void derive_catalog_delete_view(Oid view);

@@ -316,6 +316,14 @@ lock_query_sources(Query *query)
 	return true;
 }
 
+/* Makes a hidden table belong to whom its view has been given. */
+static void
+give_to_owner(Oid relid, Oid owner)
+{
+	if (relation_owner(relid) != owner)
+		ATExecChangeOwner(relid, owner, false, AccessExclusiveLock);
+}
+
 /* Says whether two lists of locks name the same relations. */
 static bool
 same_locks(List *a, List *b)
@@ -367,9 +375,10 @@ make_plan(ViewSet *set, LiveView *view)
 	view->plan_context = context;
 	MemoryContextSwitchTo(context);
 
-	view->owner = relation_owner(view->view);
-	if (OidIsValid(view->state_table) && relation_owner(view->state_table) != view->owner)
-		ATExecChangeOwner(view->state_table, view->owner, false, AccessExclusiveLock);
+	view->owner = relation_owner(OidIsValid(view->part_of) ? view->part_of : view->view);
+	give_to_owner(view->view, view->owner);
+	if (OidIsValid(view->state_table))
+		give_to_owner(view->state_table, view->owner);
 	derive_owner_enter(&scope, view->owner);
 	derive_check_query_permissions(query);
 	plan = derive_plan_make(query, NULL);
@@ -493,6 +502,7 @@ update_view(ViewSet *set, LiveView *view, CatalogView *row)
 		view->state_table != row->state_table)
 		view->dirty = true;
 	view->view = row->view;
+	view->part_of = row->part_of;
 	view->definition = row->definition;
 	view->state_table = row->state_table;
 	list_free(view->key);

@@ -32,6 +32,7 @@ typedef struct LiveView
 	/* from the catalog */
 	int64 id;
 	Oid view;
+	Oid part_of; /* of a stage: its view */
 	Oid definition;
 	Oid state_table;
 	List *key;

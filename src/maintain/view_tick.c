@@ -170,8 +170,8 @@ maintain(Maintainer *m, LiveView *view, bool recompute)
 }
 
 /*
- * Lets a view share the state of one that it reads and that is not live.  It comes back
- * with that one, so no retry of its own is due.
+ * Lets a view share the state of one that it reads and that is not live, or of its own
+ * stage.  It comes back with that one, so no retry of its own is due.
  */
 static void
 follow_obstacle(LiveView *view, LiveView *obstacle)
@@ -180,7 +180,12 @@ follow_obstacle(LiveView *view, LiveView *obstacle)
 
 	if (view->state == VIEW_BUILDING)
 		return;
-	if (obstacle->state == VIEW_FAILED && !obstacle->paused)
+	if (obstacle->part_of == (OidIsValid(view->part_of) ? view->part_of : view->view) &&
+		!obstacle->paused)
+		derive_view_set_state(
+			view, obstacle->state == VIEW_FAILED ? VIEW_FAILED : VIEW_STALE,
+			obstacle->reason);
+	else if (obstacle->state == VIEW_FAILED && !obstacle->paused)
 		derive_view_set_state(
 			view, VIEW_FAILED,
 			psprintf("source view %s failed: %s", name, obstacle->reason));

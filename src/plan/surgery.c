@@ -1,0 +1,311 @@
+/*-------------------------------------------------------------------------
+ *
+ * surgery.c
+ *	  Changes to analysed queries that keep them valid.
+ *
+ * What cut.c needs to take queries apart and put them together: an item of FROM
+ * becomes another one, a join is added, a subquery is merged into its parent.  Valid
+ * means: core can deparse, store, plan and run the result.  References to columns of
+ * joins are flattened first, so that only items of FROM that hold rows are referred
+ * to; the entries of joins and merged subqueries that nothing refers to any more stay
+ * in the range table, as the planner leaves them, too.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/analyze.h"
+#include "parser/parse_relation.h"
+#include "parser/parser.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteManip.h"
+#include "utils/guc.h"
+#include "utils/rel.h"
+
+#include "base/compat.h"
+#include "plan/surgery.h"
+
+/* How deep the walk over a query is below the levels that belong to it. */
+typedef struct OutsideContext
+{
+	int levels;
+} OutsideContext;
+
+/*
+ * Tells whether a node, or a query below it, refers to a query further out; a walker.
+ */
+static bool
+outside_walker(Node *node, OutsideContext *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+		return ((Var *) node)->varlevelsup >= context->levels;
+	if (IsA(node, Aggref) && ((Aggref *) node)->agglevelsup >= context->levels)
+		return true;
+	if (IsA(node, GroupingFunc) && ((GroupingFunc *) node)->agglevelsup >= context->levels)
+		return true;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+
+		/* a CTE of the query itself has ctelevelsup 0 */
+		return rte->rtekind == RTE_CTE && rte->ctelevelsup >= context->levels;
+	}
+	if (IsA(node, Query))
+	{
+		bool result;
+
+		context->levels++;
+		result = query_tree_walker((Query *) node, outside_walker, context,
+								   QTW_EXAMINE_RTES_BEFORE | QTW_IGNORE_JOINALIASES);
+		context->levels--;
+		return result;
+	}
+	return expression_tree_walker(node, outside_walker, context);
+}
+
+/*
+ * Tells whether an expression (levels: how many queries around it count as inside;
+ * for a Query: those around it, 0 for none) refers to a query further out.
+ */
+bool
+derive_surgery_refers_outside(Node *node, int levels)
+{
+	OutsideContext context = {levels};
+
+	return outside_walker(node, &context);
+}
+
+/*
+ * Replaces references to columns of joins, and of the grouping step, by what they
+ * stand for, in all of a query and the subqueries in its expressions.
+ */
+void
+derive_surgery_flatten(Query *query)
+{
+	query->targetList = (List *) derive_flatten_group_vars(query,
+														   (Node *) query->targetList);
+	query->havingQual = derive_flatten_group_vars(query, query->havingQual);
+	query->targetList = (List *) derive_flatten_join_vars(query,
+														  (Node *) query->targetList);
+	query->havingQual = derive_flatten_join_vars(query, query->havingQual);
+	query->jointree = (FromExpr *) derive_flatten_join_vars(query,
+															(Node *) query->jointree);
+	derive_compat_no_group_rte(query);
+}
+
+/*
+ * Turns an item of FROM into a relation with the same columns, which the caller has
+ * locked.  The names by which the query knows its columns stay.
+ */
+void
+derive_surgery_set_relation(Query *query, RangeTblEntry *rte, Oid relid)
+{
+	Relation relation = table_open(relid, NoLock);
+	RangeTblEntry *made = derive_compat_make_relation_rte(query, relation);
+
+	made->alias = makeAlias(rte->eref->aliasname, NIL);
+	made->eref = copyObject(rte->eref);
+	while (list_length(made->eref->colnames) > RelationGetNumberOfAttributes(relation))
+		made->eref->colnames = list_delete_last(made->eref->colnames);
+	*rte = *made;
+	table_close(relation, NoLock);
+}
+
+/*
+ * Adds a relation, which the caller has locked, to a query's range table, and returns
+ * its index; it is not in FROM yet.
+ */
+int
+derive_surgery_add_relation(Query *query, Oid relid, const char *name)
+{
+	Relation relation = table_open(relid, NoLock);
+	RangeTblEntry *rte = derive_compat_make_relation_rte(query, relation);
+
+	if (name != NULL)
+	{
+		rte->alias = makeAlias(name, NIL);
+		rte->eref->aliasname = pstrdup(name);
+	}
+	query->rtable = lappend(query->rtable, rte);
+	table_close(relation, NoLock);
+	return list_length(query->rtable);
+}
+
+/*
+ * Returns the range table index of an item of a join tree.
+ */
+static int
+item_index(Node *item)
+{
+	return IsA(item, JoinExpr) ? ((JoinExpr *) item)->rtindex
+							   : castNode(RangeTblRef, item)->rtindex;
+}
+
+/*
+ * Joins two items of a join tree, with a range table entry for the join.
+ */
+static Node *
+make_join(Query *query, JoinType type, Node *left, Node *right, List *quals)
+{
+	JoinExpr *join = makeNode(JoinExpr);
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	Node *sides[] = {left, right};
+
+	rte->rtekind = RTE_JOIN;
+	rte->jointype = type;
+	rte->eref = makeAlias("unnamed_join", NIL);
+	for (int i = 0; i < 2; i++)
+	{
+		int index = item_index(sides[i]);
+		List *names;
+		List *vars;
+		ListCell *lc;
+
+		expandRTE(rt_fetch(index, query->rtable), index, 0, -1, false, &names, &vars);
+		rte->eref->colnames = list_concat(rte->eref->colnames, names);
+		rte->joinaliasvars = list_concat(rte->joinaliasvars, vars);
+		foreach (lc, vars)
+		{
+			/* columns of a join count from 1, those of others have their numbers */
+			int number = IsA(sides[i], JoinExpr) ? foreach_current_index(lc) + 1
+												 : lfirst_node(Var, lc)->varattno;
+
+			if (i == 0)
+				rte->joinleftcols = lappend_int(rte->joinleftcols, number);
+			else
+				rte->joinrightcols = lappend_int(rte->joinrightcols, number);
+		}
+	}
+	rte->inFromCl = true;
+	query->rtable = lappend(query->rtable, rte);
+
+	join->jointype = type;
+	join->larg = left;
+	join->rarg = right;
+	join->quals = quals == NIL ? makeBoolConst(true, false)
+							   : (Node *) make_ands_explicit(quals);
+	join->rtindex = list_length(query->rtable);
+	return (Node *) join;
+}
+
+/*
+ * Joins the range table entry rtindex, on the nullable side, to all of FROM.
+ */
+void
+derive_surgery_left_join(Query *query, int rtindex, List *quals)
+{
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	Node *left = NULL;
+	ListCell *lc;
+
+	foreach (lc, query->jointree->fromlist)
+		left = left == NULL ? lfirst(lc)
+							: make_join(query, JOIN_INNER, left, lfirst(lc), NIL);
+	ref->rtindex = rtindex;
+	query->jointree->fromlist = list_make1(
+		left == NULL ? (Node *) ref : make_join(query, JOIN_LEFT, left, (Node *) ref,
+												quals));
+}
+
+/*
+ * Replaces references to an item of FROM by the expressions of a target list.
+ */
+static void
+replace_references(Query *query, int rtindex, RangeTblEntry *rte, List *targets)
+{
+	Node **parts[] = {(Node **) &query->targetList, (Node **) &query->jointree,
+					  &query->havingQual, (Node **) &query->rtable};
+
+	for (int i = 0; i < lengthof(parts); i++)
+		*parts[i] = derive_compat_replace_vars(*parts[i], rtindex, rte, targets,
+											   &query->hasSubLinks);
+}
+
+/*
+ * Merges a subquery into the query that has it in FROM, directly and not under a join.
+ * The subquery is a plain block: FROM, WHERE and a target list without set-returning
+ * functions.
+ */
+void
+derive_surgery_pull_up(Query *query, int rtindex)
+{
+	RangeTblEntry *rte = rt_fetch(rtindex, query->rtable);
+	Query *sub = rte->subquery;
+	int offset = list_length(query->rtable);
+	List *fromlist = NIL;
+	ListCell *lc;
+
+	/* entries that are not in use keep no copy of the subquery */
+	rte->subquery = NULL;
+	OffsetVarNodes((Node *) sub, offset, 0);
+	IncrementVarSublevelsUp((Node *) sub, -1, 1);
+	foreach (lc, query->jointree->fromlist)
+	{
+		RangeTblRef *ref = lfirst(lc);
+
+		if (IsA(ref, RangeTblRef) && ref->rtindex == rtindex)
+			fromlist = list_concat(fromlist, sub->jointree->fromlist);
+		else
+			fromlist = lappend(fromlist, ref);
+	}
+	query->jointree->fromlist = fromlist;
+	query->jointree->quals = make_and_qual(query->jointree->quals, sub->jointree->quals);
+	derive_compat_combine_range_tables(query, sub);
+	replace_references(query, rtindex, rte, sub->targetList);
+	query->hasSubLinks |= sub->hasSubLinks;
+
+	/* a placeholder that reads nothing */
+	rte->rtekind = RTE_RESULT;
+	rte->lateral = false;
+	rte->inFromCl = false;
+	rte->eref->colnames = NIL;
+	rte->alias = NULL;
+}
+
+/*
+ * Makes "SELECT all columns FROM relation", which the caller has locked.
+ */
+Query *
+derive_surgery_over(Oid relid)
+{
+	Query *query = makeNode(Query);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	List *names;
+	List *vars;
+	ListCell *ln, *lv;
+
+	query->commandType = CMD_SELECT;
+	query->canSetTag = true;
+	ref->rtindex = derive_surgery_add_relation(query, relid, NULL);
+	query->jointree = makeFromExpr(list_make1(ref), NULL);
+	expandRTE(linitial(query->rtable), 1, 0, -1, false, &names, &vars);
+	forboth (ln, names, lv, vars)
+		query->targetList = lappend(
+			query->targetList,
+			makeTargetEntry(lfirst(lv), list_length(query->targetList) + 1,
+							strVal(lfirst(ln)), false));
+	return query;
+}
+
+/*
+ * Analyses text of our own making, in which every name is qualified.
+ */
+Query *
+derive_surgery_parse(const char *sql)
+{
+	int nest_level = NewGUCNestLevel();
+	Query *query;
+
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	query = parse_analyze_fixedparams(linitial(raw_parser(sql, RAW_PARSE_DEFAULT)), sql,
+									  NULL, 0, NULL);
+	AtEOXact_GUC(true, nest_level);
+	return query;
+}
