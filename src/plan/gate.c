@@ -38,6 +38,7 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "catalog/view_catalog.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
@@ -210,7 +211,8 @@ is_own_table(Oid relid)
 {
 	char *schema = get_namespace_name(get_rel_namespace(relid));
 
-	return strcmp(schema, "derive") == 0 || strcmp(schema, "derive_state") == 0;
+	return (strcmp(schema, "derive") == 0 || strcmp(schema, "derive_state") == 0) &&
+		   !derive_catalog_has_view(relid);
 }
 
 /*

@@ -214,20 +214,6 @@ derive_surgery_left_join(Query *query, int rtindex, List *quals)
 }
 
 /*
- * Replaces references to an item of FROM by the expressions of a target list.
- */
-static void
-replace_references(Query *query, int rtindex, RangeTblEntry *rte, List *targets)
-{
-	Node **parts[] = {(Node **) &query->targetList, (Node **) &query->jointree,
-					  &query->havingQual, (Node **) &query->rtable};
-
-	for (int i = 0; i < lengthof(parts); i++)
-		*parts[i] = derive_compat_replace_vars(*parts[i], rtindex, rte, targets,
-											   &query->hasSubLinks);
-}
-
-/*
  * Merges a subquery into the query that has it in FROM, directly and not under a join.
  * The subquery is a plain block: FROM, WHERE and a target list without set-returning
  * functions.
@@ -257,8 +243,10 @@ derive_surgery_pull_up(Query *query, int rtindex)
 	query->jointree->fromlist = fromlist;
 	query->jointree->quals = make_and_qual(query->jointree->quals, sub->jointree->quals);
 	derive_compat_combine_range_tables(query, sub);
-	replace_references(query, rtindex, rte, sub->targetList);
 	query->hasSubLinks |= sub->hasSubLinks;
+	*query = *(Query *) derive_compat_replace_vars((Node *) query, rtindex, rte,
+												   sub->targetList, NULL);
+	rte = rt_fetch(rtindex, query->rtable);
 
 	/* a placeholder that reads nothing */
 	rte->rtekind = RTE_RESULT;
