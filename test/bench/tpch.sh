@@ -114,7 +114,7 @@ recompute_ms()      # name
 run_batches()       # view
 {
     local round stream tick fresh
-    declare -A ticks=([rf1]= [rf2]= [rf3]=)
+    declare -A ticks=([rf1]="" [rf2]="" [rf3]="")
     local fresh_times=
     for ((round = 0; round <= BENCH_TPCH_BATCHES; round++)); do
         batch=$((batch + 1))
