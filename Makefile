@@ -4,6 +4,7 @@
 #   make install      install them into the server that pg_config names
 #   make demo         the flights example on a private temporary server
 #   make check        all tests; PART=static|regress|isolation|pgtap|tap, TEST=name for one
+#   make fuzz         random queries against random changes; SECONDS=600, SEED=n
 #   make bench        the table of ratios
 #   make format       clang-format over src/
 #   make clean
@@ -11,7 +12,7 @@
 PG_CONFIG ?= pg_config
 PGXS_MAKE = $(MAKE) -f pgxs.mk PG_CONFIG=$(PG_CONFIG)
 
-.PHONY: all build install demo check bench format clean
+.PHONY: all build install demo check fuzz bench format clean
 
 all: build
 
@@ -26,6 +27,9 @@ demo:
 
 check:
 	@PG_CONFIG=$(PG_CONFIG) PART='$(PART)' TEST='$(TEST)' test/run.sh
+
+fuzz:
+	@PG_CONFIG=$(PG_CONFIG) SECONDS_TO_RUN='$(SECONDS)' SEED='$(SEED)' BATCH='$(BATCH)' OUT='$(OUT)' test/fuzz/fuzz.sh
 
 bench:
 	@test/bench/bench.sh

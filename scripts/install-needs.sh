@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # install-needs.sh: makes sure that what a task needs is on the machine.
 #
-#   scripts/install-needs.sh build server      sets: build, server, test, bench
+#   scripts/install-needs.sh build server      sets: build, server, test, bench, fuzz
 #
 # Whatever is there already counts, from packages or not: the script looks for programs and
 # files, and is quick when nothing is missing.  On Debian as root it installs the rest; elsewhere
@@ -66,8 +66,13 @@ look_for()      # set
             need "postgresql-$major" "the server" pg_file --bindir postgres
             need "postgresql-client-$major" "psql" pg_file --bindir psql
             ;;
-        test)
+        fuzz)
             look_for server
+            need perl "Perl" command -v perl
+            need libdbd-pg-perl "Perl's DBD::Pg" perl -MDBD::Pg -e1
+            ;;
+        test)
+            look_for fuzz
             need perl "Perl" command -v prove
             need libipc-run-perl "Perl's IPC::Run" perl -MIPC::Run -e1
             need "postgresql-$major-pgtap" "pgTAP" pg_file --sharedir extension/pgtap.control
@@ -82,7 +87,7 @@ look_for()      # set
             need "postgresql-$major" "test_decoding" pg_file --pkglibdir test_decoding.so
             ;;
         *)
-            echo "install-needs.sh: unknown set \"$1\" (build, server, test, bench)" >&2
+            echo "install-needs.sh: unknown set \"$1\" (build, server, test, bench, fuzz)" >&2
             exit 2
             ;;
     esac
