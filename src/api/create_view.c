@@ -11,7 +11,8 @@
  *     PostgreSQL guards sources and columns as it does for any view) and, for an
  *     aggregate, the table of its state.  Both depend internally on the view's table:
  *     dropping one drops all, and a cascade from a source takes the table along;
- *  4. give the table its key's index and the trigger that refuses writes;
+ *  4. give the table its indexes (of its key, of its parts) and the trigger that refuses
+ *     writes;
  *  5. set the replica identity of sources whose old rows are needed in full;
  *  6. add the catalog row.  At commit the applier learns of it and builds the view.
  *
@@ -112,6 +113,7 @@ derive_api_plan_query(char *text, Query **query)
 {
 	ErrorContextCallback callback;
 	ViewPlan *plan;
+	ListCell *lc;
 
 	callback.callback = query_error_context;
 	callback.arg = text;
@@ -120,7 +122,8 @@ derive_api_plan_query(char *text, Query **query)
 	*query = analyse(text);
 	plan = derive_plan_make(copyObject(*query), text);
 	error_context_stack = callback.previous;
-	derive_check_query_permissions(*query);
+	foreach (lc, derive_plan_queries(*query))
+		derive_check_query_permissions(lfirst(lc));
 	return plan;
 }
 
@@ -376,6 +379,50 @@ create_key_index(NewView *view)
 	depend_on_target(view, RelationRelationId, get_relname_relid(name, schema));
 }
 
+/* Says whether the key's index begins with the given columns, in any order. */
+static bool
+key_begins_with(NewView *view, List *columns)
+{
+	ListCell *lc;
+
+	foreach (lc, columns)
+	{
+		bool found = false;
+
+		for (int i = 0; i < Min(list_length(columns), list_length(view->row.key)); i++)
+			found |= list_nth_int(view->row.key, i) == lfirst_int(lc);
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Gives the view's table the index by which the rows of its parts are found, if it is
+ * maintained part by part; as the caller.
+ */
+static void
+create_lookup_index(NewView *view)
+{
+	List *lookup = view->plan->stage->lookup;
+	Oid schema = get_namespace_oid(view->schema, false);
+	StringInfoData columns;
+	char *name;
+	ListCell *lc;
+
+	if (lookup == NIL || key_begins_with(view, lookup))
+		return;
+	initStringInfo(&columns);
+	foreach (lc, lookup)
+		appendStringInfo(
+			&columns, "%s%s", columns.len > 0 ? ", " : "",
+			quote_identifier(get_attname(view->row.view, lfirst_int(lc), false)));
+	name = ChooseRelationName(view->name, NULL, "part", schema, false);
+	run(psprintf("CREATE INDEX %s ON %s (%s)", quote_identifier(name),
+				 quote_qualified_identifier(view->schema, view->name), columns.data));
+	depend_on_target(view, RelationRelationId, get_relname_relid(name, schema));
+}
+
 /* ---------- replica identity ---------- */
 
 /*
@@ -521,6 +568,7 @@ derive_create_view(PG_FUNCTION_ARGS)
 	create_target(&view);
 	check_identities(&view);
 	create_key_index(&view);
+	create_lookup_index(&view);
 	create_hidden_parts(&view);
 	SPI_finish();
 	if (view.plan->rule == RULE_RECOMPUTE)

@@ -46,6 +46,7 @@
 #include "maintain/frontier.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "plan/plan.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "storage/procarray.h"
@@ -123,19 +124,20 @@ static void
 lock_relations(const CatalogView *view)
 {
 	Relation definition = relation_open(view->definition, AccessShareLock);
-	ListCell *lc, *lp;
+	ListCell *lc, *lr, *lp;
 
 	LockRelationOid(view->view, AccessShareLock);
-	foreach (lc, get_view_query(definition)->rtable)
-	{
-		RangeTblEntry *rte = lfirst(lc);
+	foreach (lc, derive_plan_queries(get_view_query(definition)))
+		foreach (lr, ((Query *) lfirst(lc))->rtable)
+		{
+			RangeTblEntry *rte = lfirst(lr);
 
-		if (rte->rtekind != RTE_RELATION)
-			continue;
-		LockRelationOid(rte->relid, AccessShareLock);
-		foreach (lp, find_all_inheritors(rte->relid, AccessShareLock, NULL))
-			LockRelationOid(lfirst_oid(lp), AccessShareLock);
-	}
+			if (rte->rtekind != RTE_RELATION)
+				continue;
+			LockRelationOid(rte->relid, AccessShareLock);
+			foreach (lp, find_all_inheritors(rte->relid, AccessShareLock, NULL))
+				LockRelationOid(lfirst_oid(lp), AccessShareLock);
+		}
 	relation_close(definition, NoLock);
 }
 
