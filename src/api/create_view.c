@@ -15,7 +15,8 @@
  *     holds the last block if that is not the query itself and, for an aggregate, the
  *     table of its state.  All depend internally on the view's table: dropping one
  *     drops all, and a cascade from a source takes the table along;
- *  5. give the table its key's index and the trigger that refuses writes;
+ *  5. give the table its indexes (of its key, of its parts) and the trigger that refuses
+ *     writes;
  *  6. set the replica identity of sources whose old rows are needed in full;
  *  7. add the catalog row.  At commit the applier learns of it and builds the view.
  *
@@ -116,25 +117,13 @@ analyse(const char *text)
 	return parse_analyze_fixedparams(linitial(statements), text, NULL, 0, NULL);
 }
 
-/* Checks that the current user may read what a query reads at any level; a walker. */
-static bool
-check_permissions_walker(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (!IsA(node, Query))
-		return expression_tree_walker(node, check_permissions_walker, context);
-	derive_check_query_permissions((Query *) node);
-	return query_tree_walker((Query *) node, check_permissions_walker, context,
-							 QTW_IGNORE_JOINALIASES);
-}
-
 /* Analyses a query as the current user, who must be allowed to run it. */
 static Query *
 analyse_checked(char *text)
 {
 	ErrorContextCallback callback;
 	Query *query;
+	ListCell *lc;
 
 	callback.callback = query_error_context;
 	callback.arg = text;
@@ -144,7 +133,8 @@ analyse_checked(char *text)
 	derive_gate_check_query(query, text);
 	derive_gate_check_expressions(query, text);
 	error_context_stack = callback.previous;
-	check_permissions_walker((Node *) query, NULL);
+	foreach (lc, derive_plan_queries(query))
+		derive_check_query_permissions(lfirst(lc));
 	return query;
 }
 
@@ -410,6 +400,50 @@ create_key_index(NewView *view)
 	depend_on_target(view, RelationRelationId, get_relname_relid(name, schema));
 }
 
+/* Says whether the key's index begins with the given columns, in any order. */
+static bool
+key_begins_with(NewView *view, List *columns)
+{
+	ListCell *lc;
+
+	foreach (lc, columns)
+	{
+		bool found = false;
+
+		for (int i = 0; i < Min(list_length(columns), list_length(view->row.key)); i++)
+			found |= list_nth_int(view->row.key, i) == lfirst_int(lc);
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Gives the view's table the index by which the rows of its parts are found, if it is
+ * maintained part by part; as the caller.
+ */
+static void
+create_lookup_index(NewView *view)
+{
+	List *lookup = view->plan->stage->lookup;
+	Oid schema = get_namespace_oid(view->schema, false);
+	StringInfoData columns;
+	char *name;
+	ListCell *lc;
+
+	if (lookup == NIL || key_begins_with(view, lookup))
+		return;
+	initStringInfo(&columns);
+	foreach (lc, lookup)
+		appendStringInfo(
+			&columns, "%s%s", columns.len > 0 ? ", " : "",
+			quote_identifier(get_attname(view->row.view, lfirst_int(lc), false)));
+	name = ChooseRelationName(view->name, NULL, "part", schema, false);
+	run(psprintf("CREATE INDEX %s ON %s (%s)", quote_identifier(name),
+				 quote_qualified_identifier(view->schema, view->name), columns.data));
+	depend_on_target(view, RelationRelationId, get_relname_relid(name, schema));
+}
+
 /* ---------- replica identity ---------- */
 
 /*
@@ -561,6 +595,7 @@ create_stage(Query *block, void *arg)
 	derive_owner_enter(&scope, BOOTSTRAP_SUPERUSERID);
 	create_target(stage);
 	create_key_index(stage);
+	create_lookup_index(stage);
 	ATExecChangeOwner(stage->row.view, caller, false, AccessExclusiveLock);
 	CommandCounterIncrement();
 	create_hidden_parts(stage, caller);
@@ -712,6 +747,7 @@ derive_create_view(PG_FUNCTION_ARGS)
 	view.row.id = derive_catalog_next_id();
 	check_identities(&view);
 	create_key_index(&view);
+	create_lookup_index(&view);
 	derive_owner_enter(&scope, BOOTSTRAP_SUPERUSERID);
 	create_hidden_parts(&view, caller);
 	derive_owner_leave(&scope);

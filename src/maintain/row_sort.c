@@ -5,9 +5,9 @@
  *
  * A relation wants each key, or without a key each image, only once in a run (see
  * target.c), and for each key what leaves before what arrives (see linear.c).
- * Queries deliver in that order.  This is for signed rows that arise otherwise:
- * they are sorted, what cancels out is left out, and the rest is applied as if a
- * query had given it.  The sort spills past work_mem.
+ * One query delivers in that order.  This is for signed rows that arise otherwise, or
+ * from several queries: they are sorted, what cancels out is left out, and the rest is
+ * applied as if one query had given it.  The sort spills past work_mem.
  *
  *-------------------------------------------------------------------------
  */
@@ -123,6 +123,14 @@ derive_sort_put(RowSort *sort, TupleTableSlot *row, int sign)
 	}
 	ExecStoreVirtualTuple(slot);
 	tuplesort_puttupleslot(sort->state, slot);
+	sort->nrows++;
+}
+
+/* Adds a row as a query gives it: count, image, key columns. */
+void
+derive_sort_put_signed(RowSort *sort, TupleTableSlot *row)
+{
+	tuplesort_puttupleslot(sort->state, row);
 	sort->nrows++;
 }
 

@@ -15,6 +15,7 @@ typedef struct RowSort RowSort;
 
 extern RowSort *derive_sort_begin(TargetSpec *spec);
 extern void derive_sort_put(RowSort *sort, TupleTableSlot *row, int sign);
+extern void derive_sort_put_signed(RowSort *sort, TupleTableSlot *row);
 extern void derive_sort_apply(RowSort *sort, Target *target);
 
 #endif /* DERIVE_MAINTAIN_ROW_SORT_H */

@@ -27,6 +27,7 @@
 #include "catalog/pg_type_d.h"
 #include "executor/spi.h"
 #include "maintain/fold.h"
+#include "maintain/keys.h"
 #include "maintain/linear.h"
 #include "maintain/recompute.h"
 #include "maintain/runner.h"
@@ -159,6 +160,7 @@ derive_runner_create(MemoryContext parent, ViewPlan *plan, Oid view, Oid owner, 
 
 	runner->context = context;
 	runner->plan = plan;
+	plan->view = view;
 	runner->owner = owner;
 	runner->queries = derive_query_cache(context, plan);
 	runner->view = derive_target_spec(view, view_access(plan), plan->key);
@@ -272,6 +274,26 @@ leave_run(ViewRun *run, OwnerScope *scope)
 	DERIVE_STEP("tick-target-written");
 }
 
+/* Brings the view forward by the rule of its stage. */
+static void
+apply_by_kind(ViewRun *run)
+{
+	switch (run->plan->stage->kind)
+	{
+		case STAGE_LINEAR:
+			derive_linear_apply(run);
+			break;
+		case STAGE_FOLD:
+			derive_fold_apply(run);
+			break;
+		case STAGE_KEYS:
+			derive_keys_apply(run);
+			break;
+		case STAGE_RECOMPUTE:
+			elog(ERROR, "a view that is recomputed has no delta");
+	}
+}
+
 /* Brings the view forward by the deltas, see runner.h. */
 void
 derive_runner_apply(ViewRunner *runner, DeltaSet *set, SourceDelta *out,
@@ -288,10 +310,7 @@ derive_runner_apply(ViewRunner *runner, DeltaSet *set, SourceDelta *out,
 	{
 		enter_run(&run, runner, &scope);
 		register_deltas(&run, set);
-		if (runner->plan->stage->kind == STAGE_FOLD)
-			derive_fold_apply(&run);
-		else
-			derive_linear_apply(&run);
+		apply_by_kind(&run);
 		leave_run(&run, &scope);
 	}
 	stats->rows_changed = run.rows_changed;

@@ -303,16 +303,17 @@ relation_owner(Oid relid)
 static bool
 lock_query_sources(Query *query)
 {
-	ListCell *lc;
+	ListCell *lc, *lr;
 
-	foreach (lc, query->rtable)
-	{
-		RangeTblEntry *rte = lfirst(lc);
+	foreach (lc, derive_plan_queries(query))
+		foreach (lr, ((Query *) lfirst(lc))->rtable)
+		{
+			RangeTblEntry *rte = lfirst(lr);
 
-		if (rte->rtekind == RTE_RELATION && rte->relkind != RELKIND_VIEW &&
-			!derive_view_set_lock_now(rte->relid, AccessShareLock))
-			return false;
-	}
+			if (rte->rtekind == RTE_RELATION && rte->relkind != RELKIND_VIEW &&
+				!derive_view_set_lock_now(rte->relid, AccessShareLock))
+				return false;
+		}
 	return true;
 }
 
@@ -380,7 +381,8 @@ make_plan(ViewSet *set, LiveView *view)
 	if (OidIsValid(view->state_table))
 		give_to_owner(view->state_table, view->owner);
 	derive_owner_enter(&scope, view->owner);
-	derive_check_query_permissions(query);
+	foreach (lc, derive_plan_queries(query))
+		derive_check_query_permissions(lfirst(lc));
 	plan = derive_plan_make(query, NULL);
 	plan->key = list_copy(view->key);
 	derive_owner_leave(&scope);

@@ -3,10 +3,11 @@
  * analyze.c
  *	  From a view's query to its plan.
  *
- * The steps: the gate, the region (what is joined and filtered), the stage on top
- * of it (none: the region is the view; else an aggregate), then what follows from
+ * The steps: the gate, the kind of stage, the region (what is joined and filtered),
+ * the stage on top of it (none: the region is the view), then what follows from
  * both: the columns that each source must deliver, the names of deltas, the key by
- * which the view's rows are found.
+ * which the view's rows are found.  A query that no better stage can take is a stage
+ * that is recomputed; why is then a sentence that names the first obstacle.
  *
  * A plan is made where a view is created or explained, and in the applier whenever
  * the runner of a view is made.  It depends on the catalogs (types, keys, indexes),
@@ -22,11 +23,14 @@
 #include "utils/lsyscache.h"
 
 #include "base/compat.h"
+#include "plan/classify.h"
 #include "plan/fold.h"
 #include "plan/gate.h"
 #include "plan/indexes.h"
+#include "plan/keys.h"
 #include "plan/plan.h"
 #include "plan/region.h"
+#include "plan/sources.h"
 
 /*
  * Replaces references to columns of joins, and of the grouping step, by what they
@@ -109,6 +113,98 @@ make_linear_stage(Query *query, Region *region)
 }
 
 /*
+ * Makes the stage of a query that no better one can take.
+ */
+static void
+make_recompute_stage(ViewPlan *plan, char *why)
+{
+	Query *query = plan->query;
+	Stage *stage = palloc0_object(Stage);
+
+	stage->kind = STAGE_RECOMPUTE;
+	stage->rule = RULE_RECOMPUTE;
+	stage->why = why;
+	plan->stage = stage;
+	plan->key = NIL;
+	plan->single_row = query->hasAggs && query->groupClause == NIL &&
+					   query->groupingSets == NIL && !query->hasTargetSRFs;
+	plan->sources = derive_sources_collect(query);
+}
+
+/*
+ * Notes in the sources all columns that the query mentions: a stage of parts must learn
+ * of changes in columns that its region does not have.
+ */
+static void
+note_query_columns(ViewPlan *plan)
+{
+	ListCell *lc, *ls;
+
+	foreach (lc, derive_sources_collect(plan->query))
+	{
+		PlanSource *read = (PlanSource *) lfirst(lc);
+
+		foreach (ls, plan->sources)
+		{
+			PlanSource *source = (PlanSource *) lfirst(ls);
+
+			if (source->relid == read->relid)
+				source->columns = bms_union(source->columns, read->columns);
+		}
+	}
+}
+
+/*
+ * Turns SELECT DISTINCT into GROUP BY over all output columns, which gives the same rows.
+ */
+static void
+group_distinct_rows(Query *query)
+{
+	if (query->distinctClause == NIL)
+		return;
+	query->groupClause = query->distinctClause;
+	query->distinctClause = NIL;
+	query->sortClause = NIL;
+}
+
+/*
+ * Makes the stage of a query whose shape allows this kind.  False if something else
+ * does not; then *why says what.
+ */
+static bool
+make_stage(ViewPlan *plan, StageKind kind, Query *flat, char **why)
+{
+	Region *region = derive_region_make(flat, &plan->sources);
+
+	switch (kind)
+	{
+		case STAGE_LINEAR:
+			plan->stage = make_linear_stage(flat, region);
+			plan->key = derive_region_view_key(region);
+			break;
+		case STAGE_FOLD:
+			group_distinct_rows(flat);
+			plan->stage = derive_fold_make(flat, region, why);
+			if (plan->stage == NULL)
+				return false;
+			plan->key = derive_fold_view_key(flat, plan->stage);
+			plan->single_row = plan->stage->nkeys == 0;
+			break;
+		case STAGE_KEYS:
+			plan->stage = derive_keys_make(flat, region, &plan->key, why);
+			if (plan->stage == NULL)
+				return false;
+			break;
+		case STAGE_RECOMPUTE:
+			break;
+	}
+	derive_region_note_columns(region, plan->sources);
+	if (kind == STAGE_KEYS)
+		note_query_columns(plan);
+	return true;
+}
+
+/*
  * Makes a plan, see plan.h.
  */
 ViewPlan *
@@ -116,27 +212,18 @@ derive_plan_make(Query *query, const char *source_text)
 {
 	ViewPlan *plan = palloc0_object(ViewPlan);
 	Query *flat = copyObject(query);
-	Region *region;
+	char *why = NULL;
+	StageKind kind;
 
 	derive_gate_check_query(flat, source_text);
-	flatten_query(flat);
 	derive_gate_check_expressions(flat, source_text);
-
 	plan->query = copyObject(query);
-	region = derive_region_make(flat, &plan->sources);
-	if (flat->hasAggs || flat->groupClause != NIL || flat->havingQual != NULL)
-	{
-		plan->stage = derive_fold_make(flat, region, source_text);
-		plan->key = derive_fold_view_key(flat, plan->stage);
-		plan->single_row = plan->stage->nkeys == 0;
-	}
-	else
-	{
-		plan->stage = make_linear_stage(flat, region);
-		plan->key = derive_region_view_key(region);
-	}
+	kind = derive_classify(flat, &why);
+	if (kind != STAGE_RECOMPUTE)
+		flatten_query(flat);
+	if (kind == STAGE_RECOMPUTE || !make_stage(plan, kind, flat, &why))
+		make_recompute_stage(plan, why);
 	plan->rule = plan->stage->rule;
-	derive_region_note_columns(region, plan->sources);
 	name_deltas(plan->sources);
 	return plan;
 }

@@ -14,6 +14,7 @@
 #include "utils/lsyscache.h"
 
 #include "plan/fold.h"
+#include "plan/keys.h"
 #include "plan/region.h"
 #include "plan/sql.h"
 
@@ -53,19 +54,20 @@ source_names(Region *region)
  * Returns the names of the view's columns in a list of output attnos.
  */
 static char *
-key_names(ViewPlan *plan)
+column_names(ViewPlan *plan, List *attnos)
 {
-	List *columns = plan->stage->kind == STAGE_FOLD ? plan->stage->outputs
-													: plan->stage->region->columns;
 	StringInfoData names;
 	ListCell *lc;
 
 	initStringInfo(&names);
-	foreach (lc, plan->key)
-		appendStringInfo(
-			&names, "%s%s", names.len > 0 ? ", " : "",
-			quote_identifier(
-				list_nth_node(TargetEntry, columns, lfirst_int(lc) - 1)->resname));
+	foreach (lc, attnos)
+	{
+		TargetEntry *column = list_nth_node(TargetEntry, plan->query->targetList,
+											lfirst_int(lc) - 1);
+
+		appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "",
+						 quote_identifier(column->resname));
+	}
 	return names.data;
 }
 
@@ -79,7 +81,7 @@ describe_key(ViewPlan *plan)
 		return pstrdup("one row");
 	if (plan->key == NIL)
 		return pstrdup("none: rows are found by their hash, duplicates are kept");
-	return psprintf("(%s)", key_names(plan));
+	return psprintf("(%s)", column_names(plan, plan->key));
 }
 
 /*
@@ -104,11 +106,74 @@ rule_name(StageRule rule)
  * Returns what a stage is.
  */
 static char *
-describe_stage(Stage *stage)
+describe_stage(ViewPlan *plan)
 {
-	return psprintf("%s%s of %s", stage->kind == STAGE_FOLD ? "aggregate over " : "",
-					stage->region->noccurrences > 1 ? "join" : "rows",
-					source_names(stage->region));
+	Stage *stage = plan->stage;
+	StringInfoData names;
+	const char *what = "";
+
+	if (stage->region != NULL)
+	{
+		if (stage->kind == STAGE_FOLD)
+			what = "aggregate over ";
+		if (stage->kind == STAGE_KEYS)
+			what = "windows or DISTINCT ON over ";
+		return psprintf("%s%s of %s", what,
+						stage->region->noccurrences > 1 ? "join" : "rows",
+						source_names(stage->region));
+	}
+
+	initStringInfo(&names);
+	for (int i = 0; i < list_length(plan->sources); i++)
+		appendStringInfo(
+			&names, "%s%s", i > 0 ? ", " : "",
+			derive_relation_name(((PlanSource *) list_nth(plan->sources, i))->relid));
+	return psprintf("query over %s", names.data);
+}
+
+/*
+ * Adds the SQL of the deltas to the lines.
+ */
+static List *
+add_deltas(List *lines, ViewPlan *plan)
+{
+	for (int i = 0; i < list_length(plan->sources); i++)
+	{
+		PlanSource *source = list_nth(plan->sources, i);
+
+		lines = add_text(lines, 2,
+						 psprintf(plan->stage->kind == STAGE_KEYS
+									  ? "keys touched by a delta of %s:"
+									  : "delta of %s:",
+								  derive_relation_name(source->relid)));
+		lines = add_text(lines, 4, derive_sql_delta(plan, bms_make_singleton(i), true));
+	}
+	return lines;
+}
+
+/*
+ * Adds the SQL of what is computed again for touched keys to the lines.
+ */
+static List *
+add_touched(List *lines, ViewPlan *plan)
+{
+	Stage *stage = plan->stage;
+
+	if (stage->kind == STAGE_FOLD && derive_fold_may_recompute(stage))
+	{
+		lines = add_text(lines, 2,
+						 pstrdup("groups computed again (keys in \"touched\"):"));
+		lines = add_text(lines, 4, derive_sql_touched(plan, NULL, true));
+	}
+	if (stage->kind == STAGE_KEYS)
+	{
+		lines = add_text(lines, 2,
+						 psprintf("parts computed again, compared with the stored rows "
+								  "by (%s) (keys in \"touched\"):",
+								  column_names(plan, stage->lookup)));
+		lines = add_text(lines, 4, derive_keys_new_sql(stage, NULL, true));
+	}
+	return lines;
 }
 
 /*
@@ -118,29 +183,19 @@ List *
 derive_plan_explain(ViewPlan *plan)
 {
 	List *lines = NIL;
-	List *indexes = derive_plan_missing_indexes(plan);
+	List *indexes = NIL;
 	Stage *stage = plan->stage;
 	ListCell *lc;
 
-	lines = add_text(lines, 0, psprintf("stage 1: %s", describe_stage(stage)));
+	lines = add_text(lines, 0, psprintf("stage 1: %s", describe_stage(plan)));
 	lines = add_text(lines, 2,
 					 psprintf("rule: %s: %s", rule_name(stage->rule), stage->why));
 	lines = add_text(lines, 2, psprintf("key: %s", describe_key(plan)));
+	if (stage->kind == STAGE_RECOMPUTE)
+		return lines;
 
-	for (int i = 0; i < list_length(plan->sources); i++)
-	{
-		PlanSource *source = list_nth(plan->sources, i);
-
-		lines = add_text(lines, 2,
-						 psprintf("delta of %s:", derive_relation_name(source->relid)));
-		lines = add_text(lines, 4, derive_sql_delta(plan, bms_make_singleton(i), true));
-	}
-	if (stage->kind == STAGE_FOLD && derive_fold_may_recompute(stage))
-	{
-		lines = add_text(lines, 2,
-						 pstrdup("groups computed again (keys in \"touched\"):"));
-		lines = add_text(lines, 4, derive_sql_touched(plan, NULL, true));
-	}
+	indexes = derive_plan_missing_indexes(plan);
+	lines = add_touched(add_deltas(lines, plan), plan);
 	if (indexes != NIL)
 		lines = add_text(lines, 2,
 						 pstrdup("missing indexes, without which the cost follows "

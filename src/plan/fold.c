@@ -7,16 +7,19 @@
  * whose columns are, in this order,
  *
  *	k1, k2, ...		the group keys,
- *	a1, a2, ...		the inputs: each distinct aggregate argument.  A FILTER is part
- *					of the input (CASE WHEN filter THEN argument END), since every
- *					aggregate accepted here ignores NULLs; so the argument is not
- *					evaluated for rows that the filter keeps out, as in core.
+ *	a1, a2, ...		the inputs: each distinct aggregate argument, ORDER BY
+ *					expression within an aggregate, and FILTER.  A FILTER is also part
+ *					of the other inputs (CASE WHEN filter THEN argument END), so that
+ *					they are not evaluated for rows that it keeps out, as in core.
+ *					For count, sum, avg, min and max, which ignore NULLs, that is all
+ *					there is of it.
  *
  * The state row of a group is: the keys, "n" (the number of rows), and the state
  * columns.  Aggregates over the same input share columns: count(x), sum(x) and
- * avg(x) need one count and one sum.  The output is the view's target list with
- * aggregates and group expressions replaced by expressions over the state row; the
- * same for HAVING.
+ * avg(x) need one count and one sum.  An aggregate without inverse is a column of its
+ * own, whose value is computed anew from the group's rows whenever the group is touched.
+ * The output is the view's target list with aggregates and group expressions replaced
+ * by expressions over the state row; the same for HAVING.
  *
  * A query may also mention a column that is not grouped by when the group keys hold
  * the table's primary key.  Such a column becomes a further key of the state: in any
@@ -39,11 +42,14 @@
 #include "postgres.h"
 
 #include "access/nbtree.h"
+#include "access/transam.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_aggregate.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/tlist.h"
+#include "parser/parse_func.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -53,7 +59,6 @@
 
 #include "base/compat.h"
 #include "plan/fold.h"
-#include "plan/gate.h"
 #include "plan/region.h"
 
 #define SCALE_UNKNOWN (-1)
@@ -80,7 +85,6 @@ static const SumType sum_types[] = {
 typedef struct FoldBuilder
 {
 	Query *query;
-	const char *source_text;
 	List *keys; /* group expressions, then dependent Vars */
 	List *inputs;
 	List *columns; /* of FoldColumn */
@@ -199,10 +203,11 @@ image_may_vary(Node *expression, TypeCacheEntry *type, Oid collation)
 }
 
 /*
- * Fills in a key of the state out of its expression.
+ * Fills in a key of a stage out of its expression.  False if its type has no order, or
+ * no column can have it; then *why says so.
  */
-static void
-make_key(FoldBuilder *builder, FoldKey *key, Node *expression, int number)
+bool
+derive_fold_make_key(FoldKey *key, Node *expression, int number, char **why)
 {
 	TypeCacheEntry *type;
 
@@ -213,15 +218,17 @@ make_key(FoldBuilder *builder, FoldKey *key, Node *expression, int number)
 	key->nullable = !(IsA(expression, Const) && !((Const *) expression)->constisnull);
 
 	type = lookup_type_cache(key->type, TYPECACHE_EQ_OPR | TYPECACHE_BTREE_OPFAMILY);
-	if (!OidIsValid(type->btree_opf) || !OidIsValid(type->eq_opr))
-		derive_gate_refuse(
-			builder->source_text, exprLocation(expression),
-			"group keys of a type without an order",
-			psprintf("Type %s has no default btree operator class.",
-					 format_type_be(key->type)),
-			"Cast the expression to a type that has one, for example text.");
+	if (!OidIsValid(type->btree_opf) || !OidIsValid(type->eq_opr) ||
+		get_typtype(key->type) == TYPTYPE_PSEUDO)
+	{
+		*why = psprintf("a key has type %s, which has no default order, so that changed "
+						"groups cannot be looked up",
+						format_type_be(key->type));
+		return false;
+	}
 	key->eq_op = type->eq_opr;
 	key->image_varies = image_may_vary(expression, type, key->collation);
+	return true;
 }
 
 /*
@@ -230,11 +237,33 @@ make_key(FoldBuilder *builder, FoldKey *key, Node *expression, int number)
 static bool
 collect_dependent_walker(Node *node, FoldBuilder *builder)
 {
-	if (node == NULL || IsA(node, Aggref) || find_expression(builder->keys, node) >= 0)
+	if (node == NULL || find_expression(builder->keys, node) >= 0)
 		return false;
+	if (IsA(node, Aggref))
+		return collect_dependent_walker((Node *) ((Aggref *) node)->aggdirectargs,
+										builder);
 	if (IsA(node, Var))
 		builder->keys = lappend(builder->keys, node);
 	return expression_tree_walker(node, collect_dependent_walker, builder);
+}
+
+/*
+ * Returns the group expressions, each once.
+ */
+static List *
+group_expressions(Query *query)
+{
+	List *expressions = NIL;
+	ListCell *lc;
+
+	foreach (lc, query->groupClause)
+	{
+		Node *expression = get_sortgroupclause_expr(lfirst(lc), query->targetList);
+
+		if (find_expression(expressions, expression) < 0)
+			expressions = lappend(expressions, expression);
+	}
+	return expressions;
 }
 
 /*
@@ -245,10 +274,7 @@ collect_keys(FoldBuilder *builder)
 {
 	ListCell *lc;
 
-	foreach (lc, builder->query->groupClause)
-		builder->keys = lappend(
-			builder->keys,
-			get_sortgroupclause_expr(lfirst(lc), builder->query->targetList));
+	builder->keys = group_expressions(builder->query);
 	foreach (lc, builder->query->targetList)
 	{
 		TargetEntry *tle = lfirst_node(TargetEntry, lc);
@@ -260,44 +286,70 @@ collect_keys(FoldBuilder *builder)
 }
 
 /*
- * Returns the number of an aggregate's input, adding it if it is new; -1 if the
- * input is a row itself: count(*) or a constant, without FILTER.
+ * Returns an expression that is NULL and not evaluated where a condition does not hold.
+ */
+static Expr *
+filter_expression(Expr *expression, Expr *filter)
+{
+	CaseExpr *filtered = makeNode(CaseExpr);
+	CaseWhen *when = makeNode(CaseWhen);
+
+	when->expr = filter;
+	when->result = expression;
+	when->location = -1;
+	filtered->casetype = exprType((Node *) expression);
+	filtered->casecollid = exprCollation((Node *) expression);
+	filtered->args = list_make1(when);
+	filtered->defresult = (Expr *) makeNullConst(
+		filtered->casetype, exprTypmod((Node *) expression), filtered->casecollid);
+	filtered->location = -1;
+	return (Expr *) filtered;
+}
+
+/*
+ * Returns the number of an input, adding it if it is new.
+ */
+static int
+intern_expression(FoldBuilder *builder, Expr *expression)
+{
+	int index = find_expression(builder->inputs, (Node *) expression);
+
+	if (index >= 0)
+		return index;
+	builder->inputs = lappend(builder->inputs, expression);
+	return list_length(builder->inputs) - 1;
+}
+
+/*
+ * Returns the number of a plain aggregate's input, adding it if it is new; -1 if the
+ * input is a row itself: count(*), without FILTER.
  */
 static int
 intern_input(FoldBuilder *builder, Aggref *aggref)
 {
 	Expr *argument = (Expr *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
 										Int32GetDatum(1), false, true);
-	int index;
 
 	if (aggref->args != NIL)
 		argument = linitial_node(TargetEntry, aggref->args)->expr;
 	if (aggref->aggfilter != NULL)
-	{
-		CaseExpr *filtered = makeNode(CaseExpr);
-		CaseWhen *when = makeNode(CaseWhen);
-
-		when->expr = aggref->aggfilter;
-		when->result = argument;
-		when->location = -1;
-		filtered->casetype = exprType((Node *) argument);
-		filtered->casecollid = exprCollation((Node *) argument);
-		filtered->args = list_make1(when);
-		filtered->defresult = (Expr *) makeNullConst(
-			filtered->casetype, exprTypmod((Node *) argument), filtered->casecollid);
-		filtered->location = -1;
-		argument = (Expr *) filtered;
-	}
+		argument = filter_expression(argument, aggref->aggfilter);
 	else if (aggref->args == NIL)
 		return -1;
+	return intern_expression(builder, argument);
+}
 
-	index = find_expression(builder->inputs, (Node *) argument);
-	if (index < 0)
-	{
-		index = list_length(builder->inputs);
-		builder->inputs = lappend(builder->inputs, argument);
-	}
-	return index;
+/*
+ * Makes a reference to a column of the region, by number of the input.
+ */
+static Expr *
+make_input_var(FoldBuilder *builder, int input)
+{
+	Node *expression = list_nth(builder->inputs, input);
+
+	return (Expr *) makeVar(1, list_length(builder->keys) + input + 1,
+							exprType(expression), exprTypmod(expression),
+							exprCollation(expression), 0);
 }
 
 /*
@@ -345,7 +397,7 @@ intern_column(FoldBuilder *builder, FoldColumn *wanted)
 	{
 		column = (FoldColumn *) lfirst(lc);
 		if (column->kind == wanted->kind && column->input == wanted->input &&
-			(column->kind != FOLD_VALUE || column->aggregate == wanted->aggregate))
+			(column->kind != FOLD_VALUE || equal(column->call, wanted->call)))
 			return index;
 		index++;
 	}
@@ -355,6 +407,27 @@ intern_column(FoldBuilder *builder, FoldColumn *wanted)
 	column->name = psprintf("c%d", index + 1);
 	builder->columns = lappend(builder->columns, column);
 	return index;
+}
+
+/*
+ * Makes the call of one of core's aggregates with one input; the call without input, of
+ * count(*), is not kept.
+ */
+static Aggref *
+make_call(FoldBuilder *builder, Oid function, Oid result, Oid collation, int input)
+{
+	Aggref *call = makeNode(Aggref);
+	Expr *argument = make_input_var(builder, input);
+
+	call->aggfnoid = function;
+	call->aggtype = result;
+	call->inputcollid = collation;
+	call->aggargtypes = list_make1_oid(exprType((Node *) argument));
+	call->args = list_make1(makeTargetEntry(argument, 1, NULL, false));
+	call->aggkind = AGGKIND_NORMAL;
+	call->aggsplit = AGGSPLIT_SIMPLE;
+	call->location = -1;
+	return call;
 }
 
 /*
@@ -372,6 +445,7 @@ intern_count(FoldBuilder *builder, int input)
 
 	if (input < 0)
 		return -1;
+	column.call = make_call(builder, F_COUNT_ANY, INT8OID, InvalidOid, input);
 	expression = list_nth(builder->inputs, input);
 	if (IsA(expression, Const) && !((Const *) expression)->constisnull)
 		return -1;
@@ -395,6 +469,16 @@ find_sum_type(Oid type)
 }
 
 /*
+ * Returns core's sum of a type.
+ */
+static Oid
+sum_function(Oid type)
+{
+	return LookupFuncName(list_make2(makeString("pg_catalog"), makeString("sum")), 1,
+						  &type, false);
+}
+
+/*
  * Returns the index of the column that sums an input.
  */
 static int
@@ -408,6 +492,8 @@ intern_sum(FoldBuilder *builder, int input, Aggref *aggref, const SumType *sum_t
 						 .input = input};
 	Node *argument = (Node *) linitial_node(TargetEntry, aggref->args)->expr;
 
+	column.call = make_call(builder, sum_function(sum_type->input), sum_type->state,
+							InvalidOid, input);
 	column.count_column = intern_count(builder, input);
 	column.special_guard = sum_type->input == NUMERICOID;
 	column.scale_guard = sum_type->input == NUMERICOID &&
@@ -416,18 +502,107 @@ intern_sum(FoldBuilder *builder, int input, Aggref *aggref, const SumType *sum_t
 }
 
 /*
+ * Returns an argument of an aggregate as a reference to a column of the region.
+ * Constants stay what they are, and a group key needs no input of its own, because it
+ * has one value in a group.
+ */
+static Expr *
+replace_argument(FoldBuilder *builder, Expr *argument, Expr *filter)
+{
+	int key = find_expression(builder->keys, (Node *) argument);
+
+	if (IsA(argument, Const))
+		return argument;
+	if (key >= 0)
+		return (Expr *) makeVar(1, key + 1, exprType((Node *) argument),
+								exprTypmod((Node *) argument),
+								exprCollation((Node *) argument), 0);
+	if (filter != NULL)
+		argument = filter_expression(argument, filter);
+	return make_input_var(builder, intern_expression(builder, argument));
+}
+
+/*
+ * Names the collation that an aggregate works with if its arguments are of several: as
+ * references to columns they do not say any more which one was meant.
+ */
+static void
+keep_collation(Aggref *call)
+{
+	bool differ = false;
+	ListCell *lc;
+
+	foreach (lc, call->args)
+	{
+		Oid collation = exprCollation((Node *) lfirst_node(TargetEntry, lc)->expr);
+
+		differ |= OidIsValid(collation) && collation != call->inputcollid;
+	}
+	if (!differ || !OidIsValid(call->inputcollid))
+		return;
+	foreach (lc, call->args)
+	{
+		TargetEntry *argument = lfirst_node(TargetEntry, lc);
+		CollateExpr *collate;
+
+		if (exprCollation((Node *) argument->expr) != call->inputcollid)
+			continue;
+		collate = makeNode(CollateExpr);
+		collate->arg = argument->expr;
+		collate->collOid = call->inputcollid;
+		collate->location = -1;
+		argument->expr = (Expr *) collate;
+	}
+}
+
+/*
+ * Replaces group keys by references to the region's columns; a mutator.  Direct
+ * arguments consist of these and of constants.
+ */
+static Node *
+direct_mutator(Node *node, FoldBuilder *builder)
+{
+	if (node != NULL && find_expression(builder->keys, node) >= 0)
+		return (Node *) replace_argument(builder, (Expr *) node, NULL);
+	return expression_tree_mutator(node, direct_mutator, builder);
+}
+
+/*
+ * Makes an aggregate's call over the region's columns.
+ */
+static Aggref *
+replace_arguments(FoldBuilder *builder, Aggref *aggref)
+{
+	Aggref *call = copyObject(aggref);
+	ListCell *lc;
+
+	foreach (lc, call->args)
+	{
+		TargetEntry *argument = lfirst_node(TargetEntry, lc);
+
+		argument->expr = replace_argument(builder, argument->expr, aggref->aggfilter);
+	}
+	call->aggdirectargs = (List *) direct_mutator((Node *) call->aggdirectargs, builder);
+	if (call->aggfilter != NULL)
+		call->aggfilter = replace_argument(builder, call->aggfilter, NULL);
+	call->location = -1;
+	keep_collation(call);
+	return call;
+}
+
+/*
  * Returns the index of the column that holds an aggregate's own result.
  */
 static int
-intern_value(FoldBuilder *builder, int input, Aggref *aggref)
+intern_value(FoldBuilder *builder, Aggref *aggref)
 {
 	FoldColumn column = {.kind = FOLD_VALUE,
 						 .type = aggref->aggtype,
 						 .typmod = -1,
 						 .collation = aggref->aggcollid,
 						 .count_column = -1,
-						 .input = input,
-						 .aggregate = aggref->aggfnoid};
+						 .input = -1,
+						 .call = replace_arguments(builder, aggref)};
 
 	return intern_column(builder, &column);
 }
@@ -445,12 +620,12 @@ intern_extremum(FoldBuilder *builder, int input, Aggref *aggref, FoldKind kind)
 		.collation = aggref->aggcollid,
 		.count_column = -1,
 		.input = input,
-		.cmp_fn = lookup_type_cache(aggref->aggtype, TYPECACHE_CMP_PROC)->cmp_proc};
+		.cmp_fn = lookup_type_cache(aggref->aggtype, TYPECACHE_CMP_PROC)->cmp_proc,
+		.call = make_call(builder, aggref->aggfnoid, aggref->aggtype, aggref->inputcollid,
+						  input)};
 
-	if (!OidIsValid(column.cmp_fn))
-		elog(ERROR, "type %u of a least or greatest value has no order", column.type);
-
-	return intern_column(builder, &column);
+	return OidIsValid(column.cmp_fn) ? intern_column(builder, &column)
+									 : intern_value(builder, aggref);
 }
 
 /*
@@ -491,39 +666,49 @@ make_average(FoldBuilder *builder, int sum, Aggref *aggref)
 }
 
 /*
+ * Returns the name of an aggregate if it is one of core's plain count, sum, avg, min
+ * and max, else "".  ORDER BY within it is of no importance then.
+ */
+static const char *
+plain_name(Aggref *aggref)
+{
+	if (aggref->aggfnoid >= FirstGenbkiObjectId || aggref->aggdistinct != NIL ||
+		aggref->aggkind != AGGKIND_NORMAL)
+		return "";
+	return get_func_name(aggref->aggfnoid);
+}
+
+/*
  * Makes the expression over the state row that is an aggregate's result, adding to
  * the state what it needs.
  */
 static Node *
 fold_aggregate(FoldBuilder *builder, Aggref *aggref)
 {
-	char *name = get_func_name(aggref->aggfnoid);
-	int input = intern_input(builder, aggref);
-	const SumType *sum_type;
+	const char *name = plain_name(aggref);
+	bool min = strcmp(name, "min") == 0;
+	bool sum = strcmp(name, "sum") == 0;
+	const SumType *sum_type = NULL;
 	int column;
 
 	if (strcmp(name, "count") == 0)
 	{
-		column = intern_count(builder, input);
+		column = intern_count(builder, intern_input(builder, aggref));
 		return column < 0 ? make_n_var(builder) : make_column_var(builder, column);
 	}
-	if (strcmp(name, "min") == 0 || strcmp(name, "max") == 0)
+	if (min || strcmp(name, "max") == 0)
 	{
-		column = intern_extremum(builder, input, aggref,
-								 strcmp(name, "min") == 0 ? FOLD_MIN : FOLD_MAX);
+		column = intern_extremum(builder, intern_input(builder, aggref), aggref,
+								 min ? FOLD_MIN : FOLD_MAX);
 		return make_column_var(builder, column);
 	}
-
-	sum_type = find_sum_type(linitial_oid(aggref->aggargtypes));
+	if (sum || strcmp(name, "avg") == 0)
+		sum_type = find_sum_type(linitial_oid(aggref->aggargtypes));
 	if (sum_type == NULL)
-	{
-		column = intern_value(builder, input, aggref);
-		return make_column_var(builder, column);
-	}
-	column = intern_sum(builder, input, aggref, sum_type);
-	if (strcmp(name, "sum") == 0)
-		return make_column_var(builder, column);
-	return make_average(builder, column, aggref);
+		return make_column_var(builder, intern_value(builder, aggref));
+
+	column = intern_sum(builder, intern_input(builder, aggref), aggref, sum_type);
+	return sum ? make_column_var(builder, column) : make_average(builder, column, aggref);
 }
 
 /*
@@ -618,8 +803,10 @@ make_why(Stage *stage)
 		FoldColumn *column = &stage->columns[i];
 
 		if (column->kind == FOLD_VALUE)
-			return psprintf("%s has no inverse, so each touched group is computed again",
-							format_procedure(column->aggregate));
+			return psprintf(
+				"%s%s has no inverse, so each touched group is computed again",
+				format_procedure(column->call->aggfnoid),
+				column->call->aggdistinct != NIL ? " with DISTINCT" : "");
 		extremum |= column->kind == FOLD_MIN || column->kind == FOLD_MAX;
 		scale |= column->scale_guard;
 	}
@@ -633,15 +820,42 @@ make_why(Stage *stage)
 }
 
 /*
- * Makes the aggregate stage of a query that has passed the gate, and gives the
- * region its columns.
+ * Moves the builder's columns into the stage.  False if no table can have one; then *why
+ * says so.
+ */
+static bool
+take_columns(FoldBuilder *builder, Stage *stage, char **why)
+{
+	ListCell *lc;
+
+	stage->ncolumns = list_length(builder->columns);
+	stage->columns = palloc0_array(FoldColumn, stage->ncolumns);
+	foreach (lc, builder->columns)
+	{
+		FoldColumn *column = (FoldColumn *) lfirst(lc);
+
+		if (get_typtype(column->type) == TYPTYPE_PSEUDO)
+		{
+			*why = psprintf("%s gives type %s, which cannot be stored",
+							format_procedure(column->call->aggfnoid),
+							format_type_be(column->type));
+			return false;
+		}
+		stage->columns[foreach_current_index(lc)] = *column;
+		stage->always_recompute |= column->kind == FOLD_VALUE;
+	}
+	return true;
+}
+
+/*
+ * Makes the aggregate stage of a query whose shape allows it, and gives the region its
+ * columns.  NULL if types do not allow it; then *why says so.
  */
 Stage *
-derive_fold_make(Query *query, Region *region, const char *source_text)
+derive_fold_make(Query *query, Region *region, char **why)
 {
-	FoldBuilder builder = {.query = query, .source_text = source_text};
+	FoldBuilder builder = {.query = query};
 	Stage *stage = palloc0_object(Stage);
-	int i;
 	ListCell *lc;
 
 	collect_keys(&builder);
@@ -653,23 +867,16 @@ derive_fold_make(Query *query, Region *region, const char *source_text)
 
 	stage->nkeys = list_length(builder.keys);
 	stage->keys = palloc0_array(FoldKey, stage->nkeys);
-	i = 0;
 	foreach (lc, builder.keys)
 	{
-		make_key(&builder, &stage->keys[i], lfirst(lc), i + 1);
-		stage->always_recompute |= stage->keys[i].image_varies;
-		i++;
-	}
+		int i = foreach_current_index(lc);
 
-	stage->ncolumns = list_length(builder.columns);
-	stage->columns = palloc0_array(FoldColumn, stage->ncolumns);
-	i = 0;
-	foreach (lc, builder.columns)
-	{
-		stage->columns[i] = *(FoldColumn *) lfirst(lc);
-		stage->always_recompute |= stage->columns[i].kind == FOLD_VALUE;
-		i++;
+		if (!derive_fold_make_key(&stage->keys[i], lfirst(lc), i + 1, why))
+			return NULL;
+		stage->always_recompute |= stage->keys[i].image_varies;
 	}
+	if (!take_columns(&builder, stage, why))
+		return NULL;
 	stage->rule = stage->always_recompute ? RULE_AFFECTED_KEYS : RULE_ALGEBRA;
 	stage->why = make_why(stage);
 	return stage;
@@ -703,7 +910,7 @@ derive_fold_view_key(Query *query, Stage *stage)
 {
 	List *key = NIL;
 
-	for (int i = 0; i < list_length(query->groupClause); i++)
+	for (int i = 0; i < list_length(group_expressions(query)); i++)
 	{
 		AttrNumber found = InvalidAttrNumber;
 		ListCell *lc;

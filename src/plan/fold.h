@@ -10,8 +10,8 @@
 
 #include "plan/plan.h"
 
-extern Stage *
-derive_fold_make(Query *query, struct Region *region, const char *source_text);
+extern bool derive_fold_make_key(FoldKey *key, Node *expression, int number, char **why);
+extern Stage *derive_fold_make(Query *query, struct Region *region, char **why);
 extern bool derive_fold_may_recompute(Stage *stage);
 extern List *derive_fold_view_key(Query *query, Stage *stage);
 

@@ -3,19 +3,17 @@
  * gate.c
  *	  The gate: what a view's query may contain, and what to do about the rest.
  *
- * Everything that the planner of this folder does not understand is refused here,
- * by name, with its position in the query and a hint.  What comes after the gate
- * may rely on it and only asserts.  The gate works in two passes, because
- * expressions can only be judged once join alias Vars have been replaced by what
- * they stand for, and that in turn needs a FROM clause without surprises:
+ * Refused is what no rule can maintain, not even by computing everything anew: what
+ * changes although no row does, what is not in the WAL, and what core does not
+ * determine.  It is refused by name, with its position in the query and a hint, at
+ * whatever depth it occurs.  Which rule is good for the rest is not decided here (see
+ * classify.c).  The gate works in two passes:
  *
- *	1. derive_gate_check_query: kind of statement, clauses, FROM items, the
- *	   relations behind them, names and types of the output columns;
+ *	1. derive_gate_check_query: kind of statement, clauses, the relations in FROM,
+ *	   names and types of the output columns;
  *	2. derive_gate_check_expressions: every node of every expression.
  *
- * To open the gate for a construct, take its line out of the table that has it.
- *
- * Only the range table entries that the join tree reaches are looked at: the query
+ * Only the range table entries that a join tree reaches are looked at: the query
  * of an ordinary view carries entries for OLD and NEW in some versions, which mean
  * nothing.  Relations are judged from the syscache and are not opened; the caller
  * holds locks on those that the query names, partitions are not locked.  Row-level
@@ -53,7 +51,9 @@
 #include "base/compat.h"
 #include "change/layout.h"
 #include "plan/gate.h"
+#include "plan/json_calls.h"
 #include "plan/region.h"
+#include "plan/sources.h"
 
 /* A construct that is refused when it is present. */
 typedef struct Refusal
@@ -67,18 +67,14 @@ typedef struct Refusal
 /* What the walk over expressions needs to report. */
 typedef struct GateContext
 {
-	Query *query;
+	List *queries; /* the present query, then those around it */
 	const char *source_text;
 	Node *node; /* whose functions are being checked */
 } GateContext;
 
 static const char *const hint_read =
 	"Leave it out, and apply it when reading the derived view.";
-static const char *const hint_own_view =
-	"Make it a derived view of its own, and name that in FROM.";
 static const char *const hint_table = "Store the rows in a table, and name that in FROM.";
-static const char *const hint_join =
-	"Join the subquery's tables, or make it a derived view of its own and join that.";
 static const char *const hint_column =
 	"Store the value in a column, or compute it when reading the derived view.";
 
@@ -116,29 +112,6 @@ refuse_any(const char *source_text, const Refusal *refusals, int n)
 }
 
 /*
- * Returns the position of the first expression that a list of SortGroupClauses
- * refers to, or -1.
- */
-static int
-sort_clause_location(Query *query, List *clauses)
-{
-	if (clauses == NIL)
-		return -1;
-	return exprLocation(get_sortgroupclause_expr(linitial(clauses), query->targetList));
-}
-
-/*
- * Returns the position of the first grouping set, or -1.
- */
-static int
-grouping_sets_location(Query *query)
-{
-	if (query->groupingSets == NIL)
-		return -1;
-	return ((GroupingSet *) linitial(query->groupingSets))->location;
-}
-
-/*
  * Returns the position of the first common table expression, or -1.
  */
 static int
@@ -168,36 +141,21 @@ check_statement(Query *query, const char *source_text)
 }
 
 /*
- * Refuses clauses beside FROM, WHERE, GROUP BY and HAVING.
+ * Refuses clauses that do more than read, or that leave open which rows are meant.
  */
 static void
 check_clauses(Query *query, const char *source_text)
 {
+	bool cuts = query->limitCount != NULL || query->limitOffset != NULL;
+	Node *cut = query->limitCount ? query->limitCount : query->limitOffset;
 	Refusal refusals[] = {
 		{query->hasModifyingCTE, cte_location(query), "data-modifying statements in WITH",
 		 "Give one SELECT statement that only reads."},
-		{query->hasRecursive, cte_location(query), "WITH RECURSIVE",
-		 "Compute the recursion when reading, from a derived view of its edges."},
-		{query->cteList != NIL, cte_location(query), "WITH (common table expressions)",
-		 hint_own_view},
-		{query->setOperations != NULL, -1, "UNION, INTERSECT and EXCEPT",
-		 "Make each branch a derived view, and combine them in an ordinary view."},
 		{query->rowMarks != NIL, -1, "FOR UPDATE and FOR SHARE",
 		 "Leave it out: maintenance locks no rows."},
-		{query->hasDistinctOn, sort_clause_location(query, query->distinctClause),
-		 "DISTINCT ON", "Use GROUP BY with min or max, and join the rows when reading."},
-		{query->distinctClause != NIL, sort_clause_location(query, query->distinctClause),
-		 "DISTINCT", "Use GROUP BY over all output columns, which gives the same rows."},
-		{query->sortClause != NIL, sort_clause_location(query, query->sortClause),
-		 "ORDER BY", hint_read},
-		{query->limitCount != NULL, exprLocation(query->limitCount), "LIMIT and FETCH",
-		 hint_read},
-		{query->limitOffset != NULL, exprLocation(query->limitOffset), "OFFSET",
-		 hint_read},
-		{query->groupingSets != NIL, grouping_sets_location(query),
-		 "GROUPING SETS, ROLLUP and CUBE",
-		 "Make one derived view for each set of grouping columns."},
-		{query->groupDistinct, -1, "GROUP BY DISTINCT", "Use GROUP BY."},
+		{cuts && query->sortClause == NIL, exprLocation(cut),
+		 "LIMIT, FETCH and OFFSET without ORDER BY",
+		 "Add ORDER BY: without it, which rows are meant is not determined."},
 	};
 
 	refuse_any(source_text, refusals, lengthof(refusals));
@@ -310,87 +268,33 @@ check_relation(RangeTblEntry *rte, const char *source_text)
 }
 
 /*
- * True if a range table entry is VALUES, by itself or as a subquery.
+ * Checks the statement, the clauses and the tables of a query and all below it.
  */
 static bool
-is_values(RangeTblEntry *rte)
+check_query_walker(Node *node, GateContext *context)
 {
-	if (rte->rtekind == RTE_SUBQUERY && list_length(rte->subquery->rtable) == 1)
-		rte = linitial_node(RangeTblEntry, rte->subquery->rtable);
-	return rte->rtekind == RTE_VALUES;
-}
-
-/*
- * Checks one range table entry of the FROM clause.
- */
-static void
-check_from_entry(RangeTblEntry *rte, const char *source_text)
-{
-	int subquery_location = -1;
-	int function_location = -1;
-
-	if (rte->rtekind == RTE_RELATION)
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
 	{
-		check_relation(rte, source_text);
-		return;
+		Query *query = (Query *) node;
+
+		check_statement(query, context->source_text);
+		check_clauses(query, context->source_text);
+		context->queries = lcons(query, context->queries);
+		query_tree_walker(query, check_query_walker, context, 0);
+		context->queries = list_delete_first(context->queries);
+		return false;
 	}
-
-	if (rte->rtekind == RTE_SUBQUERY && rte->subquery->targetList != NIL)
-		subquery_location = exprLocation(
-			(Node *) linitial_node(TargetEntry, rte->subquery->targetList)->expr);
-	if (rte->rtekind == RTE_FUNCTION)
-		function_location = exprLocation(
-			linitial_node(RangeTblFunction, rte->functions)->funcexpr);
-
-	{
-		Refusal refusals[] = {
-			{rte->lateral, subquery_location, "LATERAL", "Write it as a join."},
-			{is_values(rte), subquery_location, "VALUES", hint_table},
-			{rte->rtekind == RTE_SUBQUERY, subquery_location, "subqueries in FROM",
-			 hint_own_view},
-			{rte->rtekind == RTE_FUNCTION, function_location, "functions in FROM",
-			 hint_table},
-			{rte->rtekind == RTE_TABLEFUNC, exprLocation((Node *) rte->tablefunc),
-			 "XMLTABLE and JSON_TABLE", hint_table},
-			{true, -1, "this kind of FROM item", hint_table},
-		};
-
-		refuse_any(source_text, refusals, lengthof(refusals));
-	}
-}
-
-/*
- * Checks a join tree: inner joins of tables, and nothing else.
- */
-static void
-check_join_tree(Query *query, Node *node, const char *source_text)
-{
 	if (IsA(node, RangeTblRef))
-		check_from_entry(rt_fetch(((RangeTblRef *) node)->rtindex, query->rtable),
-						 source_text);
-	else if (IsA(node, JoinExpr))
 	{
-		JoinExpr *join = (JoinExpr *) node;
+		Query *query = (Query *) linitial(context->queries);
+		RangeTblEntry *rte = rt_fetch(((RangeTblRef *) node)->rtindex, query->rtable);
 
-		if (join->jointype != JOIN_INNER)
-			derive_gate_refuse(
-				source_text, exprLocation(join->quals),
-				join->jointype == JOIN_LEFT	   ? "LEFT JOIN"
-				: join->jointype == JOIN_RIGHT ? "RIGHT JOIN"
-											   : "FULL JOIN",
-				NULL,
-				"Derive the inner join, and add the rows without a partner when "
-				"reading.");
-		check_join_tree(query, join->larg, source_text);
-		check_join_tree(query, join->rarg, source_text);
+		if (rte->rtekind == RTE_RELATION)
+			check_relation(rte, context->source_text);
 	}
-	else
-	{
-		ListCell *lc;
-
-		foreach (lc, castNode(FromExpr, node)->fromlist)
-			check_join_tree(query, lfirst(lc), source_text);
-	}
+	return expression_tree_walker(node, check_query_walker, context);
 }
 
 /*
@@ -457,32 +361,31 @@ check_output_columns(Query *query, const char *source_text)
 void
 derive_gate_check_query(Query *query, const char *source_text)
 {
-	check_statement(query, source_text);
-	check_clauses(query, source_text);
-	if (query->jointree->fromlist == NIL)
+	GateContext context = {NIL, source_text, NULL};
+
+	check_query_walker((Node *) query, &context);
+	if (derive_sources_collect(query) == NIL)
 		derive_gate_refuse(source_text, -1, "queries without FROM", NULL,
 						   "Name the tables that the view is derived from.");
-	check_join_tree(query, (Node *) query->jointree, source_text);
 	check_output_columns(query, source_text);
 }
 
 /*
- * Checks a reference to a column of a table.
+ * Checks a reference to a column of a table (a ColumnVisitor).
  */
 static void
-check_var(Var *var, GateContext *context)
+check_column(RangeTblEntry *rte, AttrNumber attno, Var *var, void *arg)
 {
-	RangeTblEntry *rte = rt_fetch(var->varno, context->query->rtable);
+	GateContext *context = (GateContext *) arg;
 	HeapTuple tuple;
 	char generated;
 	char *name;
 
-	if (var->varattno == InvalidAttrNumber)
-		derive_gate_refuse(context->source_text, var->location, "whole-row references",
-						   NULL, "Name the columns.");
+	if (attno == InvalidAttrNumber)
+		return;
 
-	name = get_attname(rte->relid, var->varattno, false);
-	if (var->varattno < 0)
+	name = get_attname(rte->relid, attno, false);
+	if (attno < 0)
 		derive_gate_refuse(context->source_text, var->location, "system columns",
 						   psprintf("\"%s\" is a system column.", name),
 						   "Use the table's own columns.");
@@ -492,10 +395,9 @@ check_var(Var *var, GateContext *context)
 						   psprintf("Column name \"%s\" is reserved.", name),
 						   "Rename the table's column.");
 
-	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(rte->relid),
-							Int16GetDatum(var->varattno));
+	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(rte->relid), Int16GetDatum(attno));
 	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for attribute %d of relation %u", var->varattno,
+		elog(ERROR, "cache lookup failed for attribute %d of relation %u", attno,
 			 rte->relid);
 	generated = ((Form_pg_attribute) GETSTRUCT(tuple))->attgenerated;
 	ReleaseSysCache(tuple);
@@ -507,41 +409,57 @@ check_var(Var *var, GateContext *context)
 }
 
 /*
- * Checks an aggregate call.  Which argument types are understood is no question: the
- * accepted functions are core's own, and for them all types are.
+ * True if the result of one of core's aggregates depends on the order of its input,
+ * where that is more than a matter of rounding.
+ */
+static bool
+depends_on_order(Oid function)
+{
+	static const char *const names[] = {
+		"any_value",
+		"array_agg",
+		"json_agg",
+		"json_agg_strict",
+		"json_object_agg",
+		"json_object_agg_strict",
+		"json_object_agg_unique",
+		"json_object_agg_unique_strict",
+		"jsonb_agg",
+		"jsonb_agg_strict",
+		"jsonb_object_agg",
+		"jsonb_object_agg_strict",
+		"jsonb_object_agg_unique",
+		"jsonb_object_agg_unique_strict",
+		"string_agg",
+		"xmlagg",
+	};
+	char *name;
+
+	if (function >= FirstGenbkiObjectId)
+		return false;
+	name = get_func_name(function);
+	for (int i = 0; i < lengthof(names); i++)
+	{
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Checks an aggregate call.
  */
 static void
 check_aggregate(Aggref *aggref, GateContext *context)
 {
-	static const char *const accepted[] = {"avg", "count", "max", "min", "sum"};
-	char *name = get_func_name(aggref->aggfnoid);
-	bool found = false;
-
-	if (aggref->aggkind != AGGKIND_NORMAL)
-		derive_gate_refuse(context->source_text, aggref->location,
-						   "ordered-set and hypothetical-set aggregates",
-						   psprintf("The query calls %s.", name),
-						   "Compute it when reading, or derive its inputs.");
-	if (aggref->aggdistinct != NIL)
-		derive_gate_refuse(
-			context->source_text, aggref->location, "DISTINCT in aggregates",
-			psprintf("The query calls %s.", name),
-			"Derive a view that groups by the argument too, and aggregate over it.");
-	if (aggref->aggorder != NIL)
-		derive_gate_refuse(context->source_text, aggref->location,
-						   "ORDER BY in aggregates",
-						   psprintf("The query calls %s.", name), hint_read);
-
-	for (int i = 0; i < lengthof(accepted); i++)
-	{
-		if (aggref->aggfnoid < FirstGenbkiObjectId && strcmp(name, accepted[i]) == 0)
-			found = true;
-	}
-	if (!found)
+	if (aggref->aggorder == NIL && aggref->aggdistinct == NIL &&
+		depends_on_order(aggref->aggfnoid))
 		derive_gate_refuse(
 			context->source_text, aggref->location,
-			psprintf("aggregate function %s", format_procedure(aggref->aggfnoid)), NULL,
-			"Use count, sum, avg, min or max, or compute it when reading.");
+			psprintf("%s without ORDER BY", get_func_name(aggref->aggfnoid)),
+			"Its result depends on the order of the rows, which is not "
+			"determined.",
+			"Add ORDER BY inside the aggregate.");
 }
 
 /*
@@ -588,29 +506,6 @@ check_function(Oid funcid, void *arg)
 }
 
 /*
- * Returns the name under which a subquery expression is refused.
- */
-static const char *
-sublink_name(SubLink *sublink)
-{
-	switch (sublink->subLinkType)
-	{
-		case EXISTS_SUBLINK:
-			return "EXISTS subqueries";
-		case ANY_SUBLINK:
-			return "IN and ANY subqueries";
-		case ALL_SUBLINK:
-			return "ALL subqueries";
-		case EXPR_SUBLINK:
-			return "scalar subqueries";
-		case ARRAY_SUBLINK:
-			return "ARRAY subqueries";
-		default:
-			return "row subqueries";
-	}
-}
-
-/*
  * Returns what is called for a keyword that stands for a stable function.
  */
 static const char *
@@ -642,16 +537,6 @@ sql_value_name(SQLValueFunction *node)
 }
 
 /*
- * True if a node is a call of a set-returning function or operator.
- */
-static bool
-returns_set(Node *node)
-{
-	return (IsA(node, FuncExpr) && ((FuncExpr *) node)->funcretset) ||
-		   (IsA(node, OpExpr) && ((OpExpr *) node)->opretset);
-}
-
-/*
  * Checks a node of an expression and all below it; never returns true.
  */
 static bool
@@ -659,34 +544,36 @@ check_expression_walker(Node *node, GateContext *context)
 {
 	if (node == NULL)
 		return false;
+	if (IsA(node, Query))
+	{
+		context->queries = lcons(node, context->queries);
+		query_tree_walker((Query *) node, check_expression_walker, context,
+						  QTW_IGNORE_JOINALIASES);
+		context->queries = list_delete_first(context->queries);
+		return false;
+	}
 
 	{
 		Refusal refusals[] = {
-			{IsA(node, SubLink), exprLocation(node),
-			 IsA(node, SubLink) ? sublink_name((SubLink *) node) : NULL, hint_join},
-			{IsA(node, WindowFunc), exprLocation(node), "window functions",
-			 "Compute them when reading the derived view."},
-			{IsA(node, GroupingFunc), exprLocation(node), "GROUPING",
-			 "Make one derived view for each set of grouping columns."},
-			{IsA(node, Param), exprLocation(node), "parameters", "Write the value."},
+			{IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXTERN,
+			 exprLocation(node), "parameters", "Write the value."},
 			{IsA(node, NextValueExpr), -1, "volatile functions", hint_column},
 			{IsA(node, SQLValueFunction), exprLocation(node),
 			 IsA(node, SQLValueFunction) ? sql_value_name((SQLValueFunction *) node)
 										 : NULL,
 			 hint_column},
-			{returns_set(node), exprLocation(node), "set-returning functions",
-			 hint_table},
 		};
 
 		refuse_any(context->source_text, refusals, lengthof(refusals));
 	}
 
 	if (IsA(node, Var))
-		check_var((Var *) node, context);
+		derive_sources_visit_var(context->queries, (Var *) node, check_column, context);
 	if (IsA(node, Aggref))
 		check_aggregate((Aggref *) node, context);
 	context->node = node;
-	check_functions_in_node(node, check_function, context);
+	if (!derive_json_is_fixed(node))
+		check_functions_in_node(node, check_function, context);
 
 	return expression_tree_walker(node, check_expression_walker, context);
 }
@@ -698,15 +585,10 @@ check_expression_walker(Node *node, GateContext *context)
 void
 derive_gate_check_expressions(Query *query, const char *source_text)
 {
-	GateContext context = {query, source_text, NULL};
-	Node *trees[] = {(Node *) query->targetList, (Node *) query->jointree,
-					 query->havingQual};
+	GateContext context = {NIL, source_text, NULL};
 
-	for (int i = 0; i < lengthof(trees); i++)
-	{
-		check_expression_walker(trees[i], &context);
-		if (contain_mutable_functions(trees[i]))
-			derive_gate_refuse(source_text, exprLocation(trees[i]),
-							   "expressions that depend on settings", NULL, hint_column);
-	}
+	check_expression_walker((Node *) query, &context);
+	if (contain_mutable_functions(derive_json_blank((Node *) query)))
+		derive_gate_refuse(source_text, -1, "expressions that depend on settings", NULL,
+						   hint_column);
 }

@@ -10,10 +10,10 @@
 
 #include "nodes/parsenodes.h"
 
-/* Checks all of a query but its expressions: clauses, FROM, output columns. */
+/* Checks all of a query but its expressions: clauses, tables, output columns. */
 extern void derive_gate_check_query(Query *query, const char *source_text);
 
-/* Checks the expressions of a query whose join alias Vars have been flattened. */
+/* Checks the expressions of a query. */
 extern void derive_gate_check_expressions(Query *query, const char *source_text);
 
 /*

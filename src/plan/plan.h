@@ -59,13 +59,14 @@ typedef struct FoldColumn
 								 * inputs, or -1 if that is "n" itself */
 	bool special_guard; /* FOLD_SUM over numeric: recompute on NaN and infinity */
 	bool scale_guard;	/* FOLD_SUM over numeric of unknown scale, see FOLD_SUM */
-	int input;			/* private to src/plan: which input of the region it folds */
-	Oid aggregate;		/* private to src/plan: the aggregate function */
+	int input; /* private to src/plan: which input of the region it folds, or -1 */
+	struct Aggref
+		*call; /* private to src/plan: the aggregate over the region's columns */
 } FoldColumn;
 
 typedef struct FoldKey
 {
-	char *name; /* column of the state table: k1, k2, ... */
+	char *name; /* column of the state table or of "touched": k1, k2, ... */
 	Oid type;
 	int32 typmod;
 	Oid collation;
@@ -77,8 +78,10 @@ typedef struct FoldKey
 
 typedef enum StageKind
 {
-	STAGE_LINEAR, /* filters, projections, inner joins */
-	STAGE_FOLD	  /* GROUP BY over a linear region */
+	STAGE_LINEAR,	/* filters, projections, inner joins */
+	STAGE_FOLD,		/* GROUP BY or DISTINCT over a linear region */
+	STAGE_KEYS,		/* window functions or DISTINCT ON over a linear region */
+	STAGE_RECOMPUTE /* any query: computed anew and compared */
 } StageKind;
 
 typedef struct Stage
@@ -87,9 +90,16 @@ typedef struct Stage
 	StageRule rule;
 	char *why; /* one sentence for explain: why this rule */
 
-	/* STAGE_FOLD only.  State row: keys, "n" bigint, columns. */
+	/*
+	 * STAGE_FOLD: the group keys.  STAGE_KEYS: what splits the result into parts that do
+	 * not depend on each other; lookup has the output attnos (int list) of the same
+	 * expressions.
+	 */
 	int nkeys;
 	FoldKey *keys;
+	List *lookup;
+
+	/* STAGE_FOLD only.  State row: keys, "n" bigint, columns. */
 	int ncolumns;
 	FoldColumn *columns;
 	bool always_recompute; /* some column is FOLD_VALUE */
@@ -97,18 +107,20 @@ typedef struct Stage
 								 * the state row's attributes */
 	Node *having;  /* over the state row, or NULL; implicit-AND already made one expr */
 
-	struct Region *region; /* private to src/plan */
+	struct Region *region; /* private to src/plan; NULL: STAGE_RECOMPUTE */
+	Query *block; /* private to src/plan, STAGE_KEYS: the query, without join Vars */
 } Stage;
 
 typedef struct ViewPlan
 {
 	List *sources;	 /* of PlanSource */
-	Stage *stage;	 /* the chain; one stage for what is accepted today */
+	Stage *stage;	 /* the block's */
 	StageRule rule;	 /* worst of the chain */
 	List *key;		 /* output attnos (int list) that identify a row; NIL: none, then rows
 								 * are found by their hash.  See single_row. */
 	bool single_row; /* aggregate without GROUP BY: exactly one row (or none by HAVING) */
 	Query *query;	 /* what the plan was made from */
+	Oid view;		 /* relation with the view's rows; set by who has one */
 } ViewPlan;
 
 /*
@@ -118,6 +130,9 @@ typedef struct ViewPlan
  */
 extern ViewPlan *derive_plan_make(Query *query, const char *source_text);
 
+/* Returns a query and all its subqueries at any depth (List of Query). */
+extern List *derive_plan_queries(Query *query);
+
 /*
  * SQL of a stage's delta when exactly the sources in changed (indexes into
  * plan->sources) have one.  palloc'd.
@@ -126,12 +141,13 @@ extern ViewPlan *derive_plan_make(Query *query, const char *source_text);
  *   the rows that leave (negative) come before the rows that arrive.
  * STAGE_FOLD: keys, n int8 (net number of rows, may be 0), then per column what its
  *   kind says; one row per touched group.
+ * STAGE_KEYS: k1 .. kn, the keys of all parts that may have changed, each once.
  */
 extern char *derive_plan_delta_sql(ViewPlan *plan, Bitmapset *changed);
 
 /*
- * SQL of a stage's whole content at the snapshot.  STAGE_LINEAR: the view's rows.
- * STAGE_FOLD: state rows (keys, n, columns).
+ * SQL of a stage's whole content at the snapshot.  STAGE_FOLD: state rows (keys, n,
+ * columns).  Else: the view's rows.
  */
 extern char *derive_plan_full_sql(ViewPlan *plan);
 
@@ -140,6 +156,12 @@ extern char *derive_plan_full_sql(ViewPlan *plan);
  * the keys' types); nulls says which keys (0-based) are NULL in all of its rows.
  */
 extern char *derive_plan_touched_sql(ViewPlan *plan, Bitmapset *nulls);
+
+/*
+ * STAGE_KEYS: SQL that compares, for the keys in named tuplestore "touched" (as above),
+ * new content with the rows stored in plan->view: rows as derive_plan_diff_sql gives.
+ */
+extern char *derive_plan_keys_sql(ViewPlan *plan, Bitmapset *nulls);
 
 /* STAGE_FOLD: the view's rows out of the state table whose qualified, quoted name is given. */
 extern char *derive_plan_output_sql(ViewPlan *plan, const char *state_table);

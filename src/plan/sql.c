@@ -11,15 +11,23 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
+#include "catalog/pg_aggregate.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
+#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "change/layout.h"
 #include "plan/algebra.h"
+#include "plan/keys.h"
 #include "plan/region.h"
 #include "plan/sql.h"
 
@@ -189,8 +197,17 @@ derive_sql_delta(ViewPlan *plan, Bitmapset *changed, bool pretty)
 
 	derive_algebra_delta(plan->stage->region, plan->sources, changed, pretty, &with,
 						 &terms);
-	return plan->stage->kind == STAGE_FOLD ? fold_delta_sql(plan->stage, with, terms)
-										   : linear_delta_sql(plan, with, terms);
+	switch (plan->stage->kind)
+	{
+		case STAGE_FOLD:
+			return fold_delta_sql(plan->stage, with, terms);
+		case STAGE_KEYS:
+			return derive_keys_delta_sql(plan->stage, with, terms);
+		case STAGE_LINEAR:
+		case STAGE_RECOMPUTE:
+			break;
+	}
+	return linear_delta_sql(plan, with, terms);
 }
 
 /*
@@ -203,46 +220,99 @@ derive_plan_delta_sql(ViewPlan *plan, Bitmapset *changed)
 }
 
 /*
- * Returns the function by which a state column is computed from a group's rows.
+ * Makes the subquery "d" for a region's rows.
  */
-static char *
-state_function(FoldColumn *column)
+static RangeTblEntry *
+make_rows_rte(Query *rows)
 {
-	switch (column->kind)
-	{
-		case FOLD_COUNT:
-			return "count";
-		case FOLD_SUM:
-			return "sum";
-		case FOLD_MIN:
-			return "min";
-		case FOLD_MAX:
-			return "max";
-		case FOLD_VALUE:
-			break;
-	}
-	return get_func_name(column->aggregate);
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	List *names = NIL;
+	ListCell *lc;
+
+	foreach (lc, rows->targetList)
+		names = lappend(names, makeString(lfirst_node(TargetEntry, lc)->resname));
+	rte->rtekind = RTE_SUBQUERY;
+	rte->subquery = rows;
+	rte->alias = makeAlias("d", NIL);
+	rte->eref = makeAlias("d", names);
+	rte->inFromCl = true;
+	return rte;
 }
 
 /*
- * Returns the query for state rows out of the text of a query for a region's rows.
+ * Makes the call count(*).
+ */
+static Expr *
+make_row_count(void)
+{
+	Aggref *count = makeNode(Aggref);
+
+	count->aggfnoid = F_COUNT_;
+	count->aggtype = INT8OID;
+	count->aggstar = true;
+	count->aggkind = AGGKIND_NORMAL;
+	count->aggsplit = AGGSPLIT_SIMPLE;
+	count->location = -1;
+	return (Expr *) count;
+}
+
+/*
+ * Adds a column to a query's target list, and returns it.
+ */
+static TargetEntry *
+add_column(Query *query, Expr *expression, char *name)
+{
+	TargetEntry *column = makeTargetEntry(expression, list_length(query->targetList) + 1,
+										  name, false);
+
+	query->targetList = lappend(query->targetList, column);
+	return column;
+}
+
+/*
+ * Returns the query for state rows out of the query for a region's rows.
  */
 static char *
-state_rows_sql(Stage *stage, const char *rows)
+state_rows_sql(Stage *stage, Query *rows, bool pretty)
 {
-	StringInfoData sql;
+	Query *query = makeNode(Query);
+	RangeTblRef *ref = makeNode(RangeTblRef);
 
-	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT ");
-	append_numbered(&sql, "d.k", stage->nkeys, "");
-	appendStringInfo(&sql, "%spg_catalog.count(*) AS n", stage->nkeys > 0 ? ", " : "");
+	ref->rtindex = 1;
+	query->commandType = CMD_SELECT;
+	query->canSetTag = true;
+	query->hasAggs = true;
+	query->rtable = list_make1(make_rows_rte(rows));
+	query->jointree = makeFromExpr(list_make1(ref), NULL);
+	for (int i = 0; i < stage->nkeys; i++)
+	{
+		FoldKey *key = &stage->keys[i];
+		SortGroupClause *clause = makeNode(SortGroupClause);
+		Var *var = makeVar(1, i + 1, key->type, key->typmod, key->collation, 0);
+
+		add_column(query, (Expr *) var, key->name)->ressortgroupref = i + 1;
+		clause->tleSortGroupRef = i + 1;
+		clause->eqop = key->eq_op;
+		query->groupClause = lappend(query->groupClause, clause);
+	}
+	add_column(query, make_row_count(), "n");
 	for (int i = 0; i < stage->ncolumns; i++)
-		appendStringInfo(&sql, ",\npg_catalog.%s(d.a%d) AS %s",
-						 quote_identifier(state_function(&stage->columns[i])),
-						 stage->columns[i].input + 1, stage->columns[i].name);
-	appendStringInfo(&sql, "\nFROM (\n%s\n) d", rows);
-	append_numbered(&sql, "d.k", stage->nkeys, "\nGROUP BY ");
-	return sql.data;
+		add_column(query, (Expr *) copyObject(stage->columns[i].call),
+				   stage->columns[i].name);
+	return derive_query_deparse(query, pretty);
+}
+
+/*
+ * Returns the text of a query without what only orders its rows.
+ */
+static char *
+query_rows_sql(Query *query)
+{
+	Query *copy = copyObject(query);
+
+	if (!copy->hasDistinctOn && copy->limitCount == NULL && copy->limitOffset == NULL)
+		copy->sortClause = NIL;
+	return derive_query_deparse(copy, false);
 }
 
 /*
@@ -251,9 +321,19 @@ state_rows_sql(Stage *stage, const char *rows)
 char *
 derive_plan_full_sql(ViewPlan *plan)
 {
-	char *rows = derive_query_deparse(derive_region_select(plan->stage->region), false);
+	Stage *stage = plan->stage;
 
-	return plan->stage->kind == STAGE_FOLD ? state_rows_sql(plan->stage, rows) : rows;
+	switch (stage->kind)
+	{
+		case STAGE_LINEAR:
+			break;
+		case STAGE_FOLD:
+			return state_rows_sql(stage, derive_region_select(stage->region), false);
+		case STAGE_KEYS:
+		case STAGE_RECOMPUTE:
+			return query_rows_sql(plan->query);
+	}
+	return derive_query_deparse(derive_region_select(stage->region), false);
 }
 
 /*
@@ -269,7 +349,7 @@ derive_sql_touched(ViewPlan *plan, Bitmapset *nulls, bool pretty)
 												   stage->keys, nulls);
 
 	Assert(stage->kind == STAGE_FOLD);
-	return state_rows_sql(stage, derive_query_deparse(query, pretty));
+	return state_rows_sql(stage, query, pretty);
 }
 
 /*
@@ -303,10 +383,31 @@ derive_plan_output_sql(ViewPlan *plan, const char *state_table)
 }
 
 /*
- * Returns the query that compares new content with a stored table, see plan.h.
+ * Returns "left operator right" with the operator's schema, palloc'd.
  */
 char *
-derive_plan_diff_sql(const char *new_sql, Oid stored_table, List *key)
+derive_sql_equality(Oid operator, const char * left, const char *right)
+{
+	HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	Form_pg_operator form;
+	char *sql;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", operator);
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	sql = psprintf("%s OPERATOR(%s.%s) %s", left,
+				   quote_identifier(get_namespace_name(form->oprnamespace)),
+				   NameStr(form->oprname), right);
+	ReleaseSysCache(tuple);
+	return sql;
+}
+
+/*
+ * Returns the query that compares new content with rows of a stored table, both given
+ * as SELECTs; key: attnos of the table.
+ */
+static char *
+comparison_sql(const char *new_sql, const char *stored_sql, Oid stored_table, List *key)
 {
 	Relation relation = relation_open(stored_table, NoLock);
 	TupleDesc desc = RelationGetDescr(relation);
@@ -340,9 +441,30 @@ derive_plan_diff_sql(const char *new_sql, Oid stored_table, List *key)
 	append_numbered(&rows, "c", list_length(names), "");
 	appendStringInfoString(&rows, ")\nUNION ALL\n");
 	append_image_select(&rows, "-1", names, positions);
-	appendStringInfo(&rows, "\nFROM ONLY %s r", derive_relation_name(stored_table));
+	appendStringInfo(&rows, "\nFROM (%s) r", stored_sql);
 
 	initStringInfo(&sql);
 	append_consolidation(&sql, list_length(key), rows.data);
 	return sql.data;
+}
+
+/*
+ * Returns the query that compares new content with a stored table, see plan.h.
+ */
+char *
+derive_plan_diff_sql(const char *new_sql, Oid stored_table, List *key)
+{
+	return comparison_sql(
+		new_sql, psprintf("SELECT * FROM ONLY %s", derive_relation_name(stored_table)),
+		stored_table, key);
+}
+
+/*
+ * Returns the query that compares touched parts with what is stored, see plan.h.
+ */
+char *
+derive_plan_keys_sql(ViewPlan *plan, Bitmapset *nulls)
+{
+	return comparison_sql(derive_keys_new_sql(plan->stage, nulls, false),
+						  derive_keys_stored_sql(plan, nulls), plan->view, plan->key);
 }

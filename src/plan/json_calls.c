@@ -1,0 +1,216 @@
+/*-------------------------------------------------------------------------
+ *
+ * json_calls.c
+ *	  Calls of core's stable JSON functions that are immutable after all.
+ *
+ * Core declares what turns SQL values into JSON (to_jsonb, jsonb_agg and so on) as
+ * stable, because they take values of any type, and the text of some types depends on
+ * settings: timestamptz on TimeZone, floats on extra_float_digits, types of users on
+ * whatever their output functions do.  For most types nothing of that kind can happen.
+ * (JSON has dates in ISO form, whatever DateStyle says.)
+ *
+ * Runs where plans are made; syscache lookups only.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "access/tupdesc.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/lsyscache.h"
+#include "utils/typcache.h"
+
+#include "plan/json_calls.h"
+
+/*
+ * True if a function is one of core's that turn values into JSON.
+ */
+static bool
+makes_json(Oid function)
+{
+	static const char *const names[] = {
+		"array_to_json",
+		"json_agg",
+		"json_agg_strict",
+		"json_build_array",
+		"json_build_object",
+		"json_object_agg",
+		"json_object_agg_strict",
+		"json_object_agg_unique",
+		"json_object_agg_unique_strict",
+		"jsonb_agg",
+		"jsonb_agg_strict",
+		"jsonb_build_array",
+		"jsonb_build_object",
+		"jsonb_object_agg",
+		"jsonb_object_agg_strict",
+		"jsonb_object_agg_unique",
+		"jsonb_object_agg_unique_strict",
+		"row_to_json",
+		"to_json",
+		"to_jsonb",
+	};
+	char *name;
+
+	if (function >= FirstGenbkiObjectId)
+		return false;
+	name = get_func_name(function);
+	for (int i = 0; i < lengthof(names); i++)
+	{
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * True if values of a type always look the same in JSON.
+ */
+static bool
+type_is_fixed(Oid type)
+{
+	Oid element;
+	TupleDesc desc;
+	bool fixed = true;
+
+	type = getBaseType(type);
+	switch (type)
+	{
+		case BOOLOID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case NUMERICOID:
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case NAMEOID:
+		case JSONOID:
+		case JSONBOID:
+		case UUIDOID:
+		case DATEOID:
+		case TIMESTAMPOID:
+		case UNKNOWNOID:
+			return true;
+		default:
+			break;
+	}
+	element = get_element_type(type);
+	if (OidIsValid(element))
+		return type_is_fixed(element);
+	if (get_typtype(type) == TYPTYPE_ENUM)
+		return true;
+	if (get_typtype(type) != TYPTYPE_COMPOSITE)
+		return false;
+
+	desc = lookup_rowtype_tupdesc(type, -1);
+	for (int i = 0; i < desc->natts; i++)
+		fixed &= TupleDescAttr(desc, i)->attisdropped ||
+				 type_is_fixed(TupleDescAttr(desc, i)->atttypid);
+	ReleaseTupleDesc(desc);
+	return fixed;
+}
+
+/*
+ * True if all values of a list of expressions (or TargetEntries) look the same in JSON.
+ */
+static bool
+arguments_are_fixed(List *arguments)
+{
+	ListCell *lc;
+
+	foreach (lc, arguments)
+	{
+		Node *argument = (Node *) lfirst(lc);
+
+		if (IsA(argument, TargetEntry))
+		{
+			if (((TargetEntry *) argument)->resjunk)
+				continue;
+			argument = (Node *) ((TargetEntry *) argument)->expr;
+		}
+		if (IsA(argument, RowExpr) ? !arguments_are_fixed(((RowExpr *) argument)->args)
+								   : !type_is_fixed(exprType(argument)))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Splits a call into function and arguments; InvalidOid if the node is none.
+ */
+static Oid
+split_call(Node *node, List **arguments)
+{
+	if (IsA(node, FuncExpr))
+	{
+		*arguments = ((FuncExpr *) node)->args;
+		return ((FuncExpr *) node)->funcid;
+	}
+	if (IsA(node, Aggref))
+	{
+		*arguments = ((Aggref *) node)->args;
+		return ((Aggref *) node)->aggfnoid;
+	}
+	if (IsA(node, WindowFunc))
+	{
+		*arguments = ((WindowFunc *) node)->args;
+		return ((WindowFunc *) node)->winfnoid;
+	}
+	return InvalidOid;
+}
+
+/*
+ * True if a node is a call that makes JSON out of values for which that does not
+ * depend on settings.
+ */
+bool
+derive_json_is_fixed(Node *node)
+{
+	List *arguments = NIL;
+	Oid function = split_call(node, &arguments);
+
+	return OidIsValid(function) && makes_json(function) && arguments_are_fixed(arguments);
+}
+
+/*
+ * Replaces such calls by rows of their arguments; a mutator.
+ */
+static Node *
+blank_mutator(Node *node, void *context)
+{
+	List *arguments = NIL;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Query))
+		return (Node *) query_tree_mutator((Query *) node, blank_mutator, context,
+										   QTW_IGNORE_JOINALIASES);
+	if (derive_json_is_fixed(node))
+	{
+		RowExpr *row = makeNode(RowExpr);
+
+		split_call(node, &arguments);
+		row->args = (List *) expression_tree_mutator((Node *) arguments, blank_mutator,
+													 context);
+		row->row_typeid = RECORDOID;
+		row->row_format = COERCE_EXPLICIT_CALL;
+		row->location = -1;
+		return (Node *) row;
+	}
+	return expression_tree_mutator(node, blank_mutator, context);
+}
+
+/*
+ * Returns a copy of an expression or a query without such calls, which is only good
+ * for being walked over.
+ */
+Node *
+derive_json_blank(Node *node)
+{
+	return blank_mutator(node, NULL);
+}

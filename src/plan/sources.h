@@ -1,0 +1,24 @@
+/*-------------------------------------------------------------------------
+ *
+ * sources.h
+ *	  Which relations and columns a query reads, at any depth, see sources.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DERIVE_PLAN_SOURCES_H
+#define DERIVE_PLAN_SOURCES_H
+
+#include "plan/plan.h"
+
+/*
+ * Called for each column of a table (varattno 0: the whole row) that a Var stands for;
+ * var is the Var that the user wrote.
+ */
+typedef void (*ColumnVisitor)(RangeTblEntry *rte, AttrNumber attno, Var *var, void *arg);
+
+extern void
+derive_sources_visit_var(List *queries, Var *var, ColumnVisitor visit, void *arg);
+extern bool derive_sources_read_whole_rows(Query *query);
+extern List *derive_sources_collect(Query *query);
+
+#endif /* DERIVE_PLAN_SOURCES_H */
