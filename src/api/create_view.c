@@ -28,6 +28,7 @@
 #include "api/view_functions.h"
 #include "base/compat.h"
 #include "base/owner.h"
+#include "base/queries.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
@@ -112,6 +113,7 @@ derive_api_plan_query(char *text, Query **query)
 {
 	ErrorContextCallback callback;
 	ViewPlan *plan;
+	ListCell *lc;
 
 	callback.callback = query_error_context;
 	callback.arg = text;
@@ -120,7 +122,8 @@ derive_api_plan_query(char *text, Query **query)
 	*query = analyse(text);
 	plan = derive_plan_make(copyObject(*query), text);
 	error_context_stack = callback.previous;
-	derive_check_query_permissions(*query);
+	foreach (lc, derive_queries_within(*query))
+		derive_check_query_permissions(lfirst_node(Query, lc));
 	return plan;
 }
 

@@ -38,6 +38,7 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "base/owner.h"
+#include "base/queries.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -123,18 +124,21 @@ static void
 lock_relations(const CatalogView *view)
 {
 	Relation definition = relation_open(view->definition, AccessShareLock);
-	ListCell *lc, *lp;
+	ListCell *lq, *lc, *lp;
 
 	LockRelationOid(view->view, AccessShareLock);
-	foreach (lc, get_view_query(definition)->rtable)
+	foreach (lq, derive_queries_within(get_view_query(definition)))
 	{
-		RangeTblEntry *rte = lfirst(lc);
+		foreach (lc, lfirst_node(Query, lq)->rtable)
+		{
+			RangeTblEntry *rte = lfirst(lc);
 
-		if (rte->rtekind != RTE_RELATION)
-			continue;
-		LockRelationOid(rte->relid, AccessShareLock);
-		foreach (lp, find_all_inheritors(rte->relid, AccessShareLock, NULL))
-			LockRelationOid(lfirst_oid(lp), AccessShareLock);
+			if (rte->rtekind != RTE_RELATION)
+				continue;
+			LockRelationOid(rte->relid, AccessShareLock);
+			foreach (lp, find_all_inheritors(rte->relid, AccessShareLock, NULL))
+				LockRelationOid(lfirst_oid(lp), AccessShareLock);
+		}
 	}
 	relation_close(definition, NoLock);
 }

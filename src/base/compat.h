@@ -26,6 +26,13 @@
 #define derive_flatten_join_vars(query, node) flatten_join_alias_vars(query, node)
 #endif
 
+#if PG_VERSION_NUM >= 160000
+/* "Make Vars be outer-join-aware." */
+#define derive_clear_nullingrels(var) ((var)->varnullingrels = NULL)
+#else
+#define derive_clear_nullingrels(var) ((void) 0)
+#endif
+
 #if PG_VERSION_NUM >= 180000
 /* "Introduce an RTE for the grouping step" */
 #define derive_flatten_group_vars(query, node) \
@@ -181,7 +188,10 @@
 	object_ownercheck(DatabaseRelationId, dboid, role)
 #endif
 
-/* Throws unless the current user may read what a query reads, whoever it was made for. */
+/*
+ * Throws unless the current user may read what a query's own range table names, whoever it
+ * was made for.
+ */
 static inline void
 derive_check_query_permissions(Query *query)
 {

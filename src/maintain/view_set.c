@@ -35,6 +35,7 @@
 #include "access/xact.h"
 #include "base/compat.h"
 #include "base/owner.h"
+#include "base/queries.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/view_catalog.h"
@@ -303,15 +304,18 @@ relation_owner(Oid relid)
 static bool
 lock_query_sources(Query *query)
 {
-	ListCell *lc;
+	ListCell *lq, *lc;
 
-	foreach (lc, query->rtable)
+	foreach (lq, derive_queries_within(query))
 	{
-		RangeTblEntry *rte = lfirst(lc);
+		foreach (lc, lfirst_node(Query, lq)->rtable)
+		{
+			RangeTblEntry *rte = lfirst(lc);
 
-		if (rte->rtekind == RTE_RELATION && rte->relkind != RELKIND_VIEW &&
-			!derive_view_set_lock_now(rte->relid, AccessShareLock))
-			return false;
+			if (rte->rtekind == RTE_RELATION && rte->relkind != RELKIND_VIEW &&
+				!derive_view_set_lock_now(rte->relid, AccessShareLock))
+				return false;
+		}
 	}
 	return true;
 }
@@ -371,7 +375,8 @@ make_plan(ViewSet *set, LiveView *view)
 	if (OidIsValid(view->state_table) && relation_owner(view->state_table) != view->owner)
 		ATExecChangeOwner(view->state_table, view->owner, false, AccessExclusiveLock);
 	derive_owner_enter(&scope, view->owner);
-	derive_check_query_permissions(query);
+	foreach (lc, derive_queries_within(query))
+		derive_check_query_permissions(lfirst_node(Query, lc));
 	plan = derive_plan_make(query, NULL);
 	plan->key = list_copy(view->key);
 	derive_owner_leave(&scope);

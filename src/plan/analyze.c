@@ -117,6 +117,8 @@ derive_plan_make(Query *query, const char *source_text)
 	ViewPlan *plan = palloc0_object(ViewPlan);
 	Query *flat = copyObject(query);
 	Region *region;
+	const char *obstacle;
+	int location;
 
 	derive_gate_check_query(flat, source_text);
 	flatten_query(flat);
@@ -124,6 +126,10 @@ derive_plan_make(Query *query, const char *source_text)
 
 	plan->query = copyObject(query);
 	region = derive_region_make(flat, &plan->sources);
+	obstacle = derive_region_obstacle(region, &location);
+	if (obstacle != NULL)
+		derive_gate_refuse(source_text, location, obstacle, NULL,
+						   "Write the condition where the tables it mentions are named.");
 	if (flat->hasAggs || flat->groupClause != NIL || flat->havingQual != NULL)
 	{
 		plan->stage = derive_fold_make(flat, region, source_text);

@@ -44,8 +44,14 @@ source_names(Region *region)
 
 	initStringInfo(&names);
 	for (int i = 0; i < region->noccurrences; i++)
+	{
+		Occurrence *occurrence = &region->occurrences[i];
+
 		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "",
-						 derive_relation_name(region->occurrences[i].rte->relid));
+						 occurrence->source >= 0
+							 ? derive_relation_name(occurrence->rte->relid)
+							 : quote_identifier(occurrence->alias));
+	}
 	return names.data;
 }
 
@@ -106,8 +112,9 @@ rule_name(StageRule rule)
 static char *
 describe_stage(Stage *stage)
 {
-	return psprintf("%s%s of %s", stage->kind == STAGE_FOLD ? "aggregate over " : "",
+	return psprintf("%s%s%s%s", stage->kind == STAGE_FOLD ? "aggregate over " : "",
 					stage->region->noccurrences > 1 ? "join" : "rows",
+					stage->region->noccurrences > 0 ? " of " : "",
 					source_names(stage->region));
 }
 

@@ -66,7 +66,7 @@ typedef struct Refusal
 /* What the walk over expressions needs to report. */
 typedef struct GateContext
 {
-	Query *query;
+	List *queries; /* the block that is checked, then those around it */
 	const char *source_text;
 	Node *node; /* whose functions are being checked */
 } GateContext;
@@ -308,46 +308,32 @@ check_relation(RangeTblEntry *rte, const char *source_text)
 }
 
 /*
- * True if a range table entry is VALUES, by itself or as a subquery.
- */
-static bool
-is_values(RangeTblEntry *rte)
-{
-	if (rte->rtekind == RTE_SUBQUERY && list_length(rte->subquery->rtable) == 1)
-		rte = linitial_node(RangeTblEntry, rte->subquery->rtable);
-	return rte->rtekind == RTE_VALUES;
-}
-
-/*
  * Checks one range table entry of the FROM clause.
  */
 static void
 check_from_entry(RangeTblEntry *rte, const char *source_text)
 {
 	int subquery_location = -1;
-	int function_location = -1;
 
 	if (rte->rtekind == RTE_RELATION)
 	{
 		check_relation(rte, source_text);
 		return;
 	}
+	if (rte->rtekind == RTE_FUNCTION || rte->rtekind == RTE_RESULT ||
+		derive_region_is_values(rte))
+		return;
 
 	if (rte->rtekind == RTE_SUBQUERY && rte->subquery->targetList != NIL)
 		subquery_location = exprLocation(
 			(Node *) linitial_node(TargetEntry, rte->subquery->targetList)->expr);
-	if (rte->rtekind == RTE_FUNCTION)
-		function_location = exprLocation(
-			linitial_node(RangeTblFunction, rte->functions)->funcexpr);
 
 	{
 		Refusal refusals[] = {
-			{rte->lateral, subquery_location, "LATERAL", "Write it as a join."},
-			{is_values(rte), subquery_location, "VALUES", hint_table},
+			{rte->lateral, subquery_location, "LATERAL subqueries",
+			 "Write it as a join."},
 			{rte->rtekind == RTE_SUBQUERY, subquery_location, "subqueries in FROM",
 			 hint_own_view},
-			{rte->rtekind == RTE_FUNCTION, function_location, "functions in FROM",
-			 hint_table},
 			{rte->rtekind == RTE_TABLEFUNC, exprLocation((Node *) rte->tablefunc),
 			 "XMLTABLE and JSON_TABLE", hint_table},
 			{true, -1, "this kind of FROM item", hint_table},
@@ -358,7 +344,7 @@ check_from_entry(RangeTblEntry *rte, const char *source_text)
 }
 
 /*
- * Checks a join tree: inner joins of tables, and nothing else.
+ * Checks the items of a join tree.
  */
 static void
 check_join_tree(Query *query, Node *node, const char *source_text)
@@ -368,19 +354,8 @@ check_join_tree(Query *query, Node *node, const char *source_text)
 						 source_text);
 	else if (IsA(node, JoinExpr))
 	{
-		JoinExpr *join = (JoinExpr *) node;
-
-		if (join->jointype != JOIN_INNER)
-			derive_gate_refuse(
-				source_text, exprLocation(join->quals),
-				join->jointype == JOIN_LEFT	   ? "LEFT JOIN"
-				: join->jointype == JOIN_RIGHT ? "RIGHT JOIN"
-											   : "FULL JOIN",
-				NULL,
-				"Derive the inner join, and add the rows without a partner when "
-				"reading.");
-		check_join_tree(query, join->larg, source_text);
-		check_join_tree(query, join->rarg, source_text);
+		check_join_tree(query, ((JoinExpr *) node)->larg, source_text);
+		check_join_tree(query, ((JoinExpr *) node)->rarg, source_text);
 	}
 	else
 	{
@@ -389,6 +364,42 @@ check_join_tree(Query *query, Node *node, const char *source_text)
 		foreach (lc, castNode(FromExpr, node)->fromlist)
 			check_join_tree(query, lfirst(lc), source_text);
 	}
+}
+
+/*
+ * Returns the conditions of a query's WHERE, or those of them that are [NOT] EXISTS over
+ * a block that can be maintained, as such blocks.
+ */
+static List *
+where_conditions(Query *query, bool exists)
+{
+	List *conditions = NIL;
+	bool negated;
+	ListCell *lc;
+
+	foreach (lc, derive_region_split_condition(query->jointree->quals))
+	{
+		Query *block = derive_region_exists_block(lfirst(lc), &negated);
+
+		if (exists && block != NULL)
+			conditions = lappend(conditions, block);
+		else if (!exists && block == NULL)
+			conditions = lappend(conditions, lfirst(lc));
+	}
+	return conditions;
+}
+
+/*
+ * Checks FROM of a query, and of the blocks that its WHERE asks for rows.
+ */
+static void
+check_from(Query *query, const char *source_text)
+{
+	ListCell *lc;
+
+	check_join_tree(query, (Node *) query->jointree, source_text);
+	foreach (lc, where_conditions(query, true))
+		check_from(lfirst(lc), source_text);
 }
 
 /*
@@ -457,10 +468,7 @@ derive_gate_check_query(Query *query, const char *source_text)
 {
 	check_statement(query, source_text);
 	check_clauses(query, source_text);
-	if (query->jointree->fromlist == NIL)
-		derive_gate_refuse(source_text, -1, "queries without FROM", NULL,
-						   "Name the tables that the view is derived from.");
-	check_join_tree(query, (Node *) query->jointree, source_text);
+	check_from(query, source_text);
 	check_output_columns(query, source_text);
 }
 
@@ -470,7 +478,8 @@ derive_gate_check_query(Query *query, const char *source_text)
 static void
 check_var(Var *var, GateContext *context)
 {
-	RangeTblEntry *rte = rt_fetch(var->varno, context->query->rtable);
+	Query *query = list_nth_node(Query, context->queries, var->varlevelsup);
+	RangeTblEntry *rte = rt_fetch(var->varno, query->rtable);
 	HeapTuple tuple;
 	char generated;
 	char *name;
@@ -478,6 +487,8 @@ check_var(Var *var, GateContext *context)
 	if (var->varattno == InvalidAttrNumber)
 		derive_gate_refuse(context->source_text, var->location, "whole-row references",
 						   NULL, "Name the columns.");
+	if (rte->rtekind != RTE_RELATION)
+		return;
 
 	name = get_attname(rte->relid, var->varattno, false);
 	if (var->varattno < 0)
@@ -640,13 +651,32 @@ sql_value_name(SQLValueFunction *node)
 }
 
 /*
- * True if a node is a call of a set-returning function or operator.
+ * Finds the first call of a set-returning function or operator; a walker.
  */
 static bool
-returns_set(Node *node)
+set_function_walker(Node *node, int *location)
 {
-	return (IsA(node, FuncExpr) && ((FuncExpr *) node)->funcretset) ||
-		   (IsA(node, OpExpr) && ((OpExpr *) node)->opretset);
+	if (node == NULL)
+		return false;
+	if ((IsA(node, FuncExpr) && ((FuncExpr *) node)->funcretset) ||
+		(IsA(node, OpExpr) && ((OpExpr *) node)->opretset))
+	{
+		*location = exprLocation(node);
+		return true;
+	}
+	return expression_tree_walker(node, set_function_walker, location);
+}
+
+/*
+ * Returns the location of the first call of a set-returning function, or -1.
+ */
+static int
+find_set_function(Node *node)
+{
+	int location = -1;
+
+	set_function_walker(node, &location);
+	return location;
 }
 
 /*
@@ -672,8 +702,6 @@ check_expression_walker(Node *node, GateContext *context)
 			 IsA(node, SQLValueFunction) ? sql_value_name((SQLValueFunction *) node)
 										 : NULL,
 			 hint_column},
-			{returns_set(node), exprLocation(node), "set-returning functions",
-			 hint_table},
 		};
 
 		refuse_any(context->source_text, refusals, lengthof(refusals));
@@ -690,21 +718,94 @@ check_expression_walker(Node *node, GateContext *context)
 }
 
 /*
- * Checks the expressions of a query, see gate.h.  Core's own test comes last, for
- * nodes of later versions that depend on settings in ways of their own.
+ * Checks an expression.  Core's own test comes last, for nodes of later versions that
+ * depend on settings in ways of their own.
+ */
+static void
+check_expression(Node *expression, GateContext *context)
+{
+	check_expression_walker(expression, context);
+	if (contain_mutable_functions(expression))
+		derive_gate_refuse(context->source_text, exprLocation(expression),
+						   "expressions that depend on settings", NULL, hint_column);
+}
+
+/*
+ * Checks the expressions of a join tree: conditions, functions and VALUES.  VALUES as a
+ * subquery are one block further in.
+ */
+static void
+check_join_expressions(Node *node, GateContext *context)
+{
+	Query *query = linitial_node(Query, context->queries);
+
+	if (IsA(node, RangeTblRef))
+	{
+		RangeTblEntry *rte = rt_fetch(((RangeTblRef *) node)->rtindex, query->rtable);
+
+		check_expression((Node *) rte->functions, context);
+		check_expression((Node *) rte->values_lists, context);
+		if (rte->rtekind == RTE_SUBQUERY)
+		{
+			context->queries = lcons(rte->subquery, context->queries);
+			check_join_expressions((Node *) rte->subquery->jointree, context);
+			context->queries = list_delete_first(context->queries);
+		}
+	}
+	else if (IsA(node, JoinExpr))
+	{
+		check_join_expressions(((JoinExpr *) node)->larg, context);
+		check_join_expressions(((JoinExpr *) node)->rarg, context);
+		check_expression(((JoinExpr *) node)->quals, context);
+	}
+	else
+	{
+		ListCell *lc;
+
+		foreach (lc, castNode(FromExpr, node)->fromlist)
+			check_join_expressions(lfirst(lc), context);
+	}
+}
+
+/*
+ * Checks FROM and WHERE of the context's innermost query, and of the blocks that WHERE
+ * asks for rows.
+ */
+static void
+check_block_expressions(GateContext *context)
+{
+	Query *query = linitial_node(Query, context->queries);
+	ListCell *lc;
+
+	check_join_expressions((Node *) query->jointree, context);
+	check_expression((Node *) where_conditions(query, false), context);
+	foreach (lc, where_conditions(query, true))
+	{
+		Query *block = copyObject(lfirst_node(Query, lc));
+
+		block->jointree = (FromExpr *) derive_flatten_join_vars(block,
+																(Node *) block->jointree);
+		context->queries = lcons(block, context->queries);
+		check_block_expressions(context);
+		context->queries = list_delete_first(context->queries);
+	}
+}
+
+/*
+ * Checks the expressions of a query, see gate.h.
  */
 void
 derive_gate_check_expressions(Query *query, const char *source_text)
 {
-	GateContext context = {query, source_text, NULL};
-	Node *trees[] = {(Node *) query->targetList, (Node *) query->jointree,
-					 query->havingQual};
+	GateContext context = {list_make1(query), source_text, NULL};
+	bool aggregates = query->hasAggs || query->groupClause != NIL ||
+					  query->havingQual != NULL;
 
-	for (int i = 0; i < lengthof(trees); i++)
-	{
-		check_expression_walker(trees[i], &context);
-		if (contain_mutable_functions(trees[i]))
-			derive_gate_refuse(source_text, exprLocation(trees[i]),
-							   "expressions that depend on settings", NULL, hint_column);
-	}
+	check_expression((Node *) query->targetList, &context);
+	check_block_expressions(&context);
+	check_expression(query->havingQual, &context);
+	if (aggregates && query->hasTargetSRFs)
+		derive_gate_refuse(source_text, find_set_function((Node *) query->targetList),
+						   "set-returning functions together with aggregates", NULL,
+						   hint_own_view);
 }
