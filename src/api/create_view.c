@@ -667,12 +667,14 @@ report_recompute(NewView *view)
 	if (why == NULL && view->plan->rule == RULE_RECOMPUTE)
 		why = view->plan->stage->why;
 	if (why != NULL)
-		ereport(NOTICE,
-				(errmsg(view->stages == NIL
-							? "derived view \"%s\" can only be maintained by recomputing it"
-							: "a stage of derived view \"%s\" can only be maintained by recomputing it",
-						view->name),
-				 errdetail("%s", why)));
+		ereport(
+			NOTICE,
+			(errmsg(
+				 view->stages == NIL
+					 ? "derived view \"%s\" can only be maintained by recomputing it"
+					 : "a stage of derived view \"%s\" can only be maintained by recomputing it",
+				 view->name),
+			 errdetail("%s", why)));
 }
 
 /* Cuts the view's query into blocks and makes their stages; plans the last block. */

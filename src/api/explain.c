@@ -84,7 +84,8 @@ derive_explain_view(PG_FUNCTION_ARGS)
 
 		lines = derive_api_explain_stage(lines, stage->view, plan_of(stage));
 	}
-	return return_lines(fcinfo, derive_api_explain_stage(lines, InvalidOid, plan_of(view)));
+	return return_lines(fcinfo,
+						derive_api_explain_stage(lines, InvalidOid, plan_of(view)));
 }
 
 /* Appends the statements for the indexes that a plan misses, each once. */

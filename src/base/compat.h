@@ -26,6 +26,13 @@
 #define derive_flatten_join_vars(query, node) flatten_join_alias_vars(query, node)
 #endif
 
+#if PG_VERSION_NUM >= 160000
+/* "Make Vars be outer-join-aware." */
+#define derive_clear_nullingrels(var) ((var)->varnullingrels = NULL)
+#else
+#define derive_clear_nullingrels(var) ((void) 0)
+#endif
+
 #if PG_VERSION_NUM >= 180000
 /* "Introduce an RTE for the grouping step" */
 #define derive_flatten_group_vars(query, node) \
@@ -96,12 +103,12 @@ derive_compat_combine_range_tables(Query *query, Query *sub)
 
 /* 18: "Expand virtual generated columns in the planner": one more argument. */
 #if PG_VERSION_NUM >= 180000
-#define derive_compat_replace_vars(node, varno, rte, targets, sublinks)       \
-	ReplaceVarsFromTargetList((node), (varno), 0, (rte), (targets), 0,        \
+#define derive_compat_replace_vars(node, varno, rte, targets, sublinks) \
+	ReplaceVarsFromTargetList((node), (varno), 0, (rte), (targets), 0,  \
 							  REPLACEVARS_REPORT_ERROR, 0, (sublinks))
 #else
-#define derive_compat_replace_vars(node, varno, rte, targets, sublinks)       \
-	ReplaceVarsFromTargetList((node), (varno), 0, (rte), (targets),           \
+#define derive_compat_replace_vars(node, varno, rte, targets, sublinks) \
+	ReplaceVarsFromTargetList((node), (varno), 0, (rte), (targets),     \
 							  REPLACEVARS_REPORT_ERROR, 0, (sublinks))
 #endif
 
@@ -247,7 +254,10 @@ derive_compat_combine_range_tables(Query *query, Query *sub)
 	object_ownercheck(DatabaseRelationId, dboid, role)
 #endif
 
-/* Throws unless the current user may read what a query reads, whoever it was made for. */
+/*
+ * Throws unless the current user may read what a query's own range table names, whoever it
+ * was made for.
+ */
 static inline void
 derive_check_query_permissions(Query *query)
 {

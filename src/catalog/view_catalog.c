@@ -330,7 +330,7 @@ derive_catalog_next_id(void)
 void
 derive_catalog_insert_view(const CatalogNewView *row)
 {
-	Oid types[9] = {OIDOID,  INT8OID, OIDOID, OIDOID, INT2ARRAYOID,
+	Oid types[9] = {OIDOID,	 INT8OID, OIDOID, OIDOID, INT2ARRAYOID,
 					TEXTOID, BOOLOID, OIDOID, OIDOID};
 	Datum values[9];
 	char nulls[10] = "         ";
@@ -358,10 +358,11 @@ derive_catalog_insert_view(const CatalogNewView *row)
 		nulls[7] = 'n';
 
 	SPI_connect();
-	execute_trusted("INSERT INTO derive_state.view"
-					" (view, id, definition, state_table, key, rule, paused, part_of, query)"
-					" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-					9, types, values, nulls, SPI_OK_INSERT);
+	execute_trusted(
+		"INSERT INTO derive_state.view"
+		" (view, id, definition, state_table, key, rule, paused, part_of, query)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+		9, types, values, nulls, SPI_OK_INSERT);
 	SPI_finish();
 }
 
@@ -389,14 +390,13 @@ derive_catalog_delete_view(Oid view)
 void
 derive_catalog_set_paused(Oid view, bool paused)
 {
-	execute_for_view(
-		paused
-			? "UPDATE derive_state.view SET paused = true"
-			  " WHERE $1 OPERATOR(pg_catalog.=) ANY (ARRAY[view, part_of])"
-			: "UPDATE derive_state.view SET paused = false,"
-			  " refreshes = refreshes OPERATOR(pg_catalog.+) 1"
-			  " WHERE $1 OPERATOR(pg_catalog.=) ANY (ARRAY[view, part_of])",
-		view, SPI_OK_UPDATE);
+	execute_for_view(paused
+						 ? "UPDATE derive_state.view SET paused = true"
+						   " WHERE $1 OPERATOR(pg_catalog.=) ANY (ARRAY[view, part_of])"
+						 : "UPDATE derive_state.view SET paused = false,"
+						   " refreshes = refreshes OPERATOR(pg_catalog.+) 1"
+						   " WHERE $1 OPERATOR(pg_catalog.=) ANY (ARRAY[view, part_of])",
+					 view, SPI_OK_UPDATE);
 }
 
 /* Asks for a refresh of a view and its stages. */

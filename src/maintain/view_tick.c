@@ -182,9 +182,9 @@ follow_obstacle(LiveView *view, LiveView *obstacle)
 		return;
 	if (obstacle->part_of == (OidIsValid(view->part_of) ? view->part_of : view->view) &&
 		!obstacle->paused)
-		derive_view_set_state(
-			view, obstacle->state == VIEW_FAILED ? VIEW_FAILED : VIEW_STALE,
-			obstacle->reason);
+		derive_view_set_state(view,
+							  obstacle->state == VIEW_FAILED ? VIEW_FAILED : VIEW_STALE,
+							  obstacle->reason);
 	else if (obstacle->state == VIEW_FAILED && !obstacle->paused)
 		derive_view_set_state(
 			view, VIEW_FAILED,

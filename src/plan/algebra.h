@@ -15,5 +15,8 @@ struct Region;
 
 extern void derive_algebra_delta(struct Region *region, List *sources, Bitmapset *changed,
 								 bool pretty, char **with, char **terms);
+extern List *derive_algebra_collect(List *ctes, struct Region *region, List *sources,
+									Bitmapset *changed, bool pretty, char **terms);
+extern char *derive_algebra_with(List *ctes);
 
 #endif /* DERIVE_PLAN_ALGEBRA_H */

@@ -20,6 +20,7 @@
 
 #include "mb/pg_wchar.h"
 #include "nodes/nodeFuncs.h"
+#include "parser/parsetree.h"
 #include "utils/lsyscache.h"
 
 #include "base/compat.h"
@@ -86,13 +87,20 @@ name_deltas(List *sources)
 }
 
 /*
- * Makes the stage of a query without aggregates, and gives the region its columns:
- * those of the view, under their names.
+ * Makes a sentence of what keeps a region from having a delta; NULL if nothing does.
  */
-static Stage *
-make_linear_stage(Query *query, Region *region)
+static char *
+obstacle_sentence(const char *obstacle)
 {
-	Stage *stage = palloc0_object(Stage);
+	return obstacle ? psprintf("%s cannot be followed change by change", obstacle) : NULL;
+}
+
+/*
+ * Gives a region its columns: those of its query, under their names.
+ */
+static void
+take_columns(Query *query, Region *region)
+{
 	ListCell *lc;
 
 	foreach (lc, query->targetList)
@@ -103,6 +111,17 @@ make_linear_stage(Query *query, Region *region)
 			region->columns = lappend(region->columns,
 									  derive_region_adopt(region, (Node *) tle));
 	}
+}
+
+/*
+ * Makes the stage of a query without aggregates.
+ */
+static Stage *
+make_linear_stage(Query *query, Region *region)
+{
+	Stage *stage = palloc0_object(Stage);
+
+	take_columns(query, region);
 	stage->kind = STAGE_LINEAR;
 	stage->rule = RULE_ALGEBRA;
 	stage->why = pstrdup(region->noccurrences > 1
@@ -110,6 +129,51 @@ make_linear_stage(Query *query, Region *region)
 							 : "changed rows are filtered and projected");
 	stage->region = region;
 	return stage;
+}
+
+/*
+ * Makes a region of each leaf of a UNION ALL; false if one cannot be made, then *why
+ * says so.
+ */
+static bool
+add_branches(ViewPlan *plan, Query *query, Node *node, char **why)
+{
+	Query *leaf;
+	Region *region;
+	int location;
+
+	if (IsA(node, SetOperationStmt))
+		return add_branches(plan, query, ((SetOperationStmt *) node)->larg, why) &&
+			   add_branches(plan, query, ((SetOperationStmt *) node)->rarg, why);
+	leaf = rt_fetch(((RangeTblRef *) node)->rtindex, query->rtable)->subquery;
+	flatten_query(leaf);
+	region = derive_region_make(leaf, &plan->sources);
+	*why = obstacle_sentence(derive_region_obstacle(region, &location));
+	if (*why != NULL)
+		return false;
+	region->name = psprintf("b%d_", list_length(plan->stage->branches) + 1);
+	take_columns(leaf, region);
+	plan->stage->branches = lappend(plan->stage->branches, region);
+	return true;
+}
+
+/*
+ * Makes the stage of a UNION ALL.
+ */
+static bool
+make_union_stage(ViewPlan *plan, Query *query, char **why)
+{
+	ListCell *lc;
+
+	plan->stage = palloc0_object(Stage);
+	plan->stage->kind = STAGE_LINEAR;
+	plan->stage->rule = RULE_ALGEBRA;
+	plan->stage->why = pstrdup("the changes of all branches are put together");
+	if (!add_branches(plan, query, query->setOperations, why))
+		return false;
+	foreach (lc, plan->stage->branches)
+		derive_region_note_columns(lfirst(lc), plan->sources);
+	return true;
 }
 
 /*
@@ -174,8 +238,15 @@ group_distinct_rows(Query *query)
 static bool
 make_stage(ViewPlan *plan, StageKind kind, Query *flat, char **why)
 {
-	Region *region = derive_region_make(flat, &plan->sources);
+	Region *region;
+	int location;
 
+	if (flat->setOperations != NULL)
+		return make_union_stage(plan, flat, why);
+	region = derive_region_make(flat, &plan->sources);
+	*why = obstacle_sentence(derive_region_obstacle(region, &location));
+	if (*why != NULL)
+		return false;
 	switch (kind)
 	{
 		case STAGE_LINEAR:

@@ -18,8 +18,10 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
+#include "rewrite/rewriteManip.h"
 
 #include "plan/classify.h"
+#include "plan/region.h"
 #include "plan/sources.h"
 
 /* A construct that keeps a block from being a stage of some kind. */
@@ -55,13 +57,16 @@ join_tree_obstacle(Query *query, Node *node)
 	if (IsA(node, RangeTblRef))
 	{
 		RangeTblEntry *rte = rt_fetch(((RangeTblRef *) node)->rtindex, query->rtable);
+		bool subquery = rte->rtekind == RTE_SUBQUERY && !derive_region_is_values(rte);
 		Obstacle obstacles[] = {
 			{rte->rtekind == RTE_CTE, "a common table expression"},
-			{rte->lateral, "LATERAL"},
-			{rte->rtekind == RTE_SUBQUERY, "a subquery in FROM"},
-			{rte->rtekind == RTE_FUNCTION, "a function in FROM"},
-			{rte->rtekind == RTE_VALUES, "VALUES"},
-			{rte->rtekind != RTE_RELATION, "this kind of FROM item"},
+			{subquery && rte->lateral, "a LATERAL subquery"},
+			{subquery, "a subquery in FROM"},
+			{rte->rtekind == RTE_TABLEFUNC, "XMLTABLE or JSON_TABLE"},
+			{rte->tablesample != NULL, "TABLESAMPLE"},
+			{checkExprHasSubLink((Node *) rte->functions) ||
+				 checkExprHasSubLink((Node *) rte->values_lists),
+			 "a subquery in a function of FROM or in VALUES"},
 		};
 
 		return first_obstacle(obstacles, lengthof(obstacles));
@@ -70,8 +75,8 @@ join_tree_obstacle(Query *query, Node *node)
 	{
 		JoinExpr *join = (JoinExpr *) node;
 
-		if (join->jointype != JOIN_INNER)
-			return "an outer join";
+		if (checkExprHasSubLink(join->quals))
+			return "a subquery in a join condition";
 		obstacle = join_tree_obstacle(query, join->larg);
 		return obstacle ? obstacle : join_tree_obstacle(query, join->rarg);
 	}
@@ -84,23 +89,51 @@ join_tree_obstacle(Query *query, Node *node)
 }
 
 /*
- * Returns what keeps FROM and WHERE from being a region, or NULL.
+ * Returns what in WHERE algebra.c has no delta for, or NULL: subqueries other than
+ * EXISTS and NOT EXISTS of plain blocks.
+ */
+static const char *
+condition_obstacle(Query *query)
+{
+	ListCell *lc;
+
+	foreach (lc, derive_region_split_condition(query->jointree->quals))
+	{
+		bool negated;
+		Query *block = derive_region_exists_block(lfirst(lc), &negated);
+		const char *obstacle = NULL;
+
+		if (block == NULL && checkExprHasSubLink(lfirst(lc)))
+			return "a subquery in a condition";
+		if (block != NULL)
+			obstacle = join_tree_obstacle(block, (Node *) block->jointree);
+		if (block != NULL && obstacle == NULL)
+			obstacle = condition_obstacle(block);
+		if (obstacle != NULL)
+			return obstacle;
+	}
+	return NULL;
+}
+
+/*
+ * Returns what keeps FROM, WHERE and the columns from being a region, or NULL.
  */
 static const char *
 region_obstacle(Query *query)
 {
 	Obstacle obstacles[] = {
 		{query->cteList != NIL, "WITH"},
-		{query->setOperations != NULL, "UNION, INTERSECT or EXCEPT"},
-		{query->jointree->fromlist == NIL, "a query without FROM"},
 		{query->limitCount != NULL || query->limitOffset != NULL, "LIMIT or OFFSET"},
-		{query->hasSubLinks, "a subquery in an expression"},
-		{query->hasTargetSRFs, "a set-returning function in the output"},
+		{checkExprHasSubLink((Node *) query->targetList) ||
+			 checkExprHasSubLink(query->havingQual),
+		 "a subquery in an expression"},
 		{derive_sources_read_whole_rows(query), "a reference to a whole row"},
 	};
 	const char *obstacle = first_obstacle(obstacles, lengthof(obstacles));
 
-	return obstacle ? obstacle : join_tree_obstacle(query, (Node *) query->jointree);
+	if (obstacle == NULL)
+		obstacle = join_tree_obstacle(query, (Node *) query->jointree);
+	return obstacle ? obstacle : condition_obstacle(query);
 }
 
 /*
@@ -114,6 +147,37 @@ groups(Query *query)
 }
 
 /*
+ * Returns what keeps a query from being a UNION ALL of regions, or NULL.
+ */
+static const char *
+union_obstacle(Query *query, Node *node)
+{
+	SetOperationStmt *op = (SetOperationStmt *) node;
+	const char *obstacle;
+
+	if (IsA(node, SetOperationStmt))
+	{
+		if (op->op != SETOP_UNION || !op->all)
+			return "UNION, INTERSECT or EXCEPT";
+		obstacle = union_obstacle(query, op->larg);
+		return obstacle ? obstacle : union_obstacle(query, op->rarg);
+	}
+	else
+	{
+		Query *leaf = rt_fetch(((RangeTblRef *) node)->rtindex, query->rtable)->subquery;
+		Obstacle obstacles[] = {
+			{leaf->setOperations != NULL, "UNION, INTERSECT or EXCEPT"},
+			{groups(leaf), "groups in a branch of UNION ALL"},
+			{leaf->hasWindowFuncs, "window functions in a branch of UNION ALL"},
+			{leaf->distinctClause != NIL, "DISTINCT in a branch of UNION ALL"},
+		};
+
+		obstacle = first_obstacle(obstacles, lengthof(obstacles));
+		return obstacle ? obstacle : region_obstacle(leaf);
+	}
+}
+
+/*
  * Returns the kind of stage that a block's shape allows, and for STAGE_RECOMPUTE in
  * *why the reason as a sentence.
  */
@@ -122,15 +186,23 @@ derive_classify(Query *query, char **why)
 {
 	bool windows = query->hasWindowFuncs;
 	bool distinct = query->distinctClause != NIL;
-	const char *obstacle = region_obstacle(query);
+	bool sets = query->hasTargetSRFs;
 	Obstacle obstacles[] = {
 		{query->groupingSets != NIL, "GROUPING SETS, ROLLUP or CUBE"},
 		{groups(query) && windows, "window functions over groups"},
 		{groups(query) && distinct, "DISTINCT over groups"},
+		{sets && (groups(query) || windows || distinct),
+		 "a set-returning function in the output of groups, windows or DISTINCT"},
+		{query->setOperations != NULL &&
+			 (query->limitCount != NULL || query->limitOffset != NULL),
+		 "LIMIT or OFFSET"},
 	};
+	const char *obstacle = first_obstacle(obstacles, lengthof(obstacles));
 
 	if (obstacle == NULL)
-		obstacle = first_obstacle(obstacles, lengthof(obstacles));
+		obstacle = query->setOperations != NULL
+					   ? union_obstacle(query, query->setOperations)
+					   : region_obstacle(query);
 	if (obstacle != NULL)
 	{
 		*why = psprintf("%s cannot be followed change by change", obstacle);

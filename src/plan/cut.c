@@ -240,8 +240,8 @@ take_names(Query *query, Query *from)
 			names = lappend(names, lfirst_node(TargetEntry, lc)->resname);
 	foreach (lc, query->targetList)
 		if (foreach_current_index(lc) < list_length(names))
-			lfirst_node(TargetEntry, lc)->resname =
-				list_nth(names, foreach_current_index(lc));
+			lfirst_node(TargetEntry, lc)->resname = list_nth(names,
+															 foreach_current_index(lc));
 	return query;
 }
 
@@ -386,8 +386,8 @@ select_from_cte(Query *query, CommonTableExpr *cte)
 	result->hasRecursive = query->hasRecursive;
 	result->rtable = list_make1(rte);
 	result->jointree = makeFromExpr(list_make1(ref), NULL);
-	forfour (lname, cte->ctecolnames, ltype, cte->ctecoltypes, ltypmod,
-			 cte->ctecoltypmods, lcollation, cte->ctecolcollations)
+	forfour(lname, cte->ctecolnames, ltype, cte->ctecoltypes, ltypmod, cte->ctecoltypmods,
+			lcollation, cte->ctecolcollations)
 	{
 		int number = list_length(result->targetList) + 1;
 
@@ -454,10 +454,10 @@ branch_text(Cut *cut, Query *query, SetOperationStmt *types)
 	forthree (ltype, types->colTypes, ltypmod, types->colTypmods, lcollation,
 			  types->colCollations)
 	{
-		appendStringInfo(&sql, "%sq.c%d::%s", number > 1 ? ", " : "", number,
-						 format_type_extended(lfirst_oid(ltype), lfirst_int(ltypmod),
-											  FORMAT_TYPE_TYPEMOD_GIVEN |
-												  FORMAT_TYPE_FORCE_QUALIFY));
+		appendStringInfo(
+			&sql, "%sq.c%d::%s", number > 1 ? ", " : "", number,
+			format_type_extended(lfirst_oid(ltype), lfirst_int(ltypmod),
+								 FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
 		if (OidIsValid(lfirst_oid(lcollation)))
 			appendStringInfo(&sql, " COLLATE %s",
 							 generate_collation_name(lfirst_oid(lcollation)));
@@ -482,9 +482,8 @@ collect_branches(Cut *cut, Query *query, Node *node, SetOperationStmt *types,
 	if (IsA(node, SetOperationStmt) && op->op == SETOP_UNION && (op->all || duplicates) &&
 		equal(op->colTypes, types->colTypes) &&
 		equal(op->colCollations, types->colCollations))
-		return list_concat(
-			collect_branches(cut, query, op->larg, types, duplicates),
-			collect_branches(cut, query, op->rarg, types, duplicates));
+		return list_concat(collect_branches(cut, query, op->larg, types, duplicates),
+						   collect_branches(cut, query, op->rarg, types, duplicates));
 	return list_make1(branch_text(cut, cut_set_tree(cut, query, node), types));
 }
 
@@ -579,8 +578,8 @@ open_leaves(Cut *cut, Query *query, Node *node)
 		open_leaves(cut, query, ((SetOperationStmt *) node)->rarg);
 	}
 	else
-		derive_cut_open(cut,
-						rt_fetch(((RangeTblRef *) node)->rtindex, query->rtable)->subquery);
+		derive_cut_open(
+			cut, rt_fetch(((RangeTblRef *) node)->rtindex, query->rtable)->subquery);
 }
 
 /*
@@ -916,8 +915,7 @@ cut_grouping_sets(Cut *cut, Query *query)
 		Query *one = query_of_set(query, lfirst(lc));
 		Oid relid = derive_cut_stage(cut, one);
 
-		appendStringInfo(&sql, "%sSELECT q.* FROM %s",
-						 sql.len > 0 ? "\nUNION ALL\n" : "",
+		appendStringInfo(&sql, "%sSELECT q.* FROM %s", sql.len > 0 ? "\nUNION ALL\n" : "",
 						 from_text(derive_surgery_over(relid)));
 	}
 	return take_names(derive_cut_query(cut, derive_surgery_parse(sql.data)), query);
@@ -971,8 +969,7 @@ cut_items(Cut *cut, Query *query, Node *node, bool direct)
 	if (derive_surgery_refers_outside((Node *) rte->subquery, 0))
 	{
 		derive_cut_open(cut, rte->subquery);
-		if (direct && derive_cut_is_plain(rte->subquery) &&
-			!rte->subquery->hasTargetSRFs)
+		if (direct && derive_cut_is_plain(rte->subquery) && !rte->subquery->hasTargetSRFs)
 			derive_surgery_pull_up(query, index);
 		return;
 	}
@@ -1028,8 +1025,7 @@ common_partition(Query *query)
 		List *refs = NIL;
 
 		foreach (lp, lfirst_node(WindowClause, lc)->partitionClause)
-			refs = lappend_int(refs,
-							   lfirst_node(SortGroupClause, lp)->tleSortGroupRef);
+			refs = lappend_int(refs, lfirst_node(SortGroupClause, lp)->tleSortGroupRef);
 		common = foreach_current_index(lc) == 0 ? refs
 												: list_intersection_int(common, refs);
 	}

@@ -250,8 +250,8 @@ existence(LinkContext *context, SubLink *link, bool negated)
 static bool
 is_group_equality(OpExpr *op, Node *inner)
 {
-	TypeCacheEntry *type = lookup_type_cache(exprType(inner), TYPECACHE_EQ_OPR |
-																   TYPECACHE_BTREE_OPFAMILY);
+	TypeCacheEntry *type = lookup_type_cache(exprType(inner),
+											 TYPECACHE_EQ_OPR | TYPECACHE_BTREE_OPFAMILY);
 	Oid collation = exprCollation(inner);
 
 	if (!OidIsValid(type->btree_opf) || !OidIsValid(get_commutator(op->opno)) ||
@@ -336,10 +336,9 @@ with_keys(Correlation *correlation, bool group)
 		ref = Max(ref, lfirst_node(TargetEntry, lc)->ressortgroupref + 1);
 	foreach (lc, correlation->inner)
 	{
-		TargetEntry *tle = makeTargetEntry(copyObject(lfirst(lc)),
-										   list_length(targets) + 1,
-										   psprintf("k%d", list_length(targets) + 1),
-										   false);
+		TargetEntry *tle = makeTargetEntry(
+			copyObject(lfirst(lc)), list_length(targets) + 1,
+			psprintf("k%d", list_length(targets) + 1), false);
 
 		if (group)
 		{
@@ -553,8 +552,8 @@ aggregate_value(LinkContext *context, Correlation *correlation)
 
 	sub->sortClause = NIL;
 	sub->limitCount = NULL;
-	over_nothing = empty_mutator((Node *) linitial_node(TargetEntry, sub->targetList)->expr,
-								 &empty);
+	over_nothing = empty_mutator(
+		(Node *) linitial_node(TargetEntry, sub->targetList)->expr, &empty);
 	if (empty.unknown && nkeys > 0)
 		return NULL;
 	index = join_stage(context, correlation,
@@ -633,11 +632,10 @@ lookup_value(LinkContext *context, Correlation *correlation)
 	if (IsA(tle->expr, Var))
 		return (Node *) tle->expr;
 	return make_case(
-		list_make2(make_null_test(stage_column(query, index, linitial_int(attnos)),
-								  IS_NULL),
-				   makeNullConst(exprType((Node *) tle->expr),
-								 exprTypmod((Node *) tle->expr),
-								 exprCollation((Node *) tle->expr))),
+		list_make2(
+			make_null_test(stage_column(query, index, linitial_int(attnos)), IS_NULL),
+			makeNullConst(exprType((Node *) tle->expr), exprTypmod((Node *) tle->expr),
+						  exprCollation((Node *) tle->expr))),
 		tle->expr);
 }
 
@@ -685,9 +683,10 @@ ordered_value(LinkContext *context, Correlation *correlation, bool array)
 						 array ? "" : ")[1]", rows,
 						 keys_text(correlation, " GROUP BY ", ""));
 	int index = join_stage(context, correlation,
-						   derive_cut_stage(context->cut, derive_surgery_parse(sql)), NULL,
-						   NULL);
-	Expr *value = stage_column(context->query, index, list_length(correlation->inner) + 1);
+						   derive_cut_stage(context->cut, derive_surgery_parse(sql)),
+						   NULL, NULL);
+	Expr *value = stage_column(context->query, index,
+							   list_length(correlation->inner) + 1);
 
 	if (array)
 	{
@@ -700,9 +699,9 @@ ordered_value(LinkContext *context, Correlation *correlation, bool array)
 		coalesce->coalescetype = type;
 		coalesce->coalescecollid = exprCollation((Node *) value);
 		coalesce->args = list_make2(
-			value, makeConst(type, -1, exprCollation((Node *) value), -1,
-							 OidInputFunctionCall(input, "{}", parameter, -1), false,
-							 false));
+			value,
+			makeConst(type, -1, exprCollation((Node *) value), -1,
+					  OidInputFunctionCall(input, "{}", parameter, -1), false, false));
 		coalesce->location = -1;
 		return (Node *) coalesce;
 	}
@@ -726,8 +725,8 @@ exists_value(LinkContext *context, Correlation *correlation)
 			makeTargetEntry((Expr *) makeBoolConst(true, false), 1, pstrdup("v"), false));
 	sql = rows_text(correlation, &nvalues);
 	sql = nkeys == 0 ? psprintf("SELECT pg_catalog.count(*) > 0 AS v FROM %s", sql)
-					 : psprintf("SELECT %s FROM %s%s", keys_text(correlation, "", ""), sql,
-								keys_text(correlation, " GROUP BY ", ""));
+					 : psprintf("SELECT %s FROM %s%s", keys_text(correlation, "", ""),
+								sql, keys_text(correlation, " GROUP BY ", ""));
 	index = join_stage(context, correlation,
 					   derive_cut_stage(context->cut, derive_surgery_parse(sql)), NULL,
 					   NULL);
@@ -757,8 +756,7 @@ in_value(LinkContext *context, Correlation *correlation, SubLink *link)
 	Expr *is_empty;
 	Expr *unknown;
 
-	if (!IsA(test, OpExpr) || list_length(test->args) != 2 ||
-		!is_group_equality(test, y))
+	if (!IsA(test, OpExpr) || list_length(test->args) != 2 || !is_group_equality(test, y))
 		return NULL;
 	x = linitial(test->args);
 	if (!IsA(lsecond(test->args), Param) || checkExprHasSubLink((Node *) x))
@@ -775,17 +773,16 @@ in_value(LinkContext *context, Correlation *correlation, SubLink *link)
 
 	rows = rows_text(correlation, &nvalues);
 	group = keys_text(correlation, " GROUP BY ", "");
-	values = derive_cut_stage(
-		context->cut,
-		derive_surgery_parse(psprintf("SELECT %sq.v1 AS y FROM %s%s%sq.v1",
-									  keys_text(correlation, "", ", "), rows, group,
-									  nkeys > 0 ? ", " : " GROUP BY ")));
+	values = derive_cut_stage(context->cut, derive_surgery_parse(psprintf(
+												"SELECT %sq.v1 AS y FROM %s%s%sq.v1",
+												keys_text(correlation, "", ", "), rows,
+												group, nkeys > 0 ? ", " : " GROUP BY ")));
 	facts = derive_cut_stage(
 		context->cut,
-		derive_surgery_parse(psprintf(
-			"SELECT %spg_catalog.count(*) > 0 AS n, pg_catalog.count(q.v1) <"
-			" pg_catalog.count(*) AS has_null FROM %s%s",
-			keys_text(correlation, "", ", "), rows, group)));
+		derive_surgery_parse(
+			psprintf("SELECT %spg_catalog.count(*) > 0 AS n, pg_catalog.count(q.v1) <"
+					 " pg_catalog.count(*) AS has_null FROM %s%s",
+					 keys_text(correlation, "", ", "), rows, group)));
 	value = join_stage(context, correlation, values, test, (Node *) x);
 	fact = join_stage(context, correlation, facts, NULL, NULL);
 
@@ -796,11 +793,11 @@ in_value(LinkContext *context, Correlation *correlation, SubLink *link)
 									  stage_column(query, fact, nkeys + 2)),
 						   -1);
 	return make_case(
-		list_concat(list_make2(make_null_test(stage_column(query, value, nkeys + 1),
-											  IS_NOT_NULL),
-							   makeBoolConst(true, false)),
-					list_make4(is_empty, makeBoolConst(false, false), unknown,
-							   makeBoolConst(false, true))),
+		list_concat(
+			list_make2(make_null_test(stage_column(query, value, nkeys + 1), IS_NOT_NULL),
+					   makeBoolConst(true, false)),
+			list_make4(is_empty, makeBoolConst(false, false), unknown,
+					   makeBoolConst(false, true))),
 		(Expr *) makeBoolConst(false, false));
 }
 
@@ -816,9 +813,9 @@ is_limit_one(Query *sub)
 		limit = linitial(((FuncExpr *) limit)->args);
 	return limit != NULL && IsA(limit, Const) && !limit->constisnull &&
 		   sub->limitOffset == NULL && sub->limitOption == LIMIT_OPTION_COUNT &&
-		   (limit->consttype == INT4OID ? DatumGetInt32(limit->constvalue) == 1
-										: limit->consttype == INT8OID &&
-											  DatumGetInt64(limit->constvalue) == 1);
+		   (limit->consttype == INT4OID
+				? DatumGetInt32(limit->constvalue) == 1
+				: limit->consttype == INT8OID && DatumGetInt64(limit->constvalue) == 1);
 }
 
 /*
@@ -848,8 +845,7 @@ value_of(LinkContext *context, SubLink *original)
 		case EXPR_SUBLINK:
 			if (sub->hasAggs && !grouped && (!limited || is_limit_one(sub)))
 				return aggregate_value(context, &correlation);
-			if (!sub->hasAggs && !grouped && is_limit_one(sub) &&
-				sub->sortClause != NIL)
+			if (!sub->hasAggs && !grouped && is_limit_one(sub) && sub->sortClause != NIL)
 				return ordered_value(context, &correlation, false);
 			if (!sub->hasAggs && !grouped && !limited)
 				return lookup_value(context, &correlation);

@@ -45,8 +45,14 @@ source_names(Region *region)
 
 	initStringInfo(&names);
 	for (int i = 0; i < region->noccurrences; i++)
+	{
+		Occurrence *occurrence = &region->occurrences[i];
+
 		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "",
-						 derive_relation_name(region->occurrences[i].rte->relid));
+						 occurrence->source >= 0
+							 ? derive_relation_name(occurrence->rte->relid)
+							 : quote_identifier(occurrence->alias));
+	}
 	return names.data;
 }
 
@@ -128,7 +134,8 @@ describe_stage(ViewPlan *plan)
 		appendStringInfo(
 			&names, "%s%s", i > 0 ? ", " : "",
 			derive_relation_name(((PlanSource *) list_nth(plan->sources, i))->relid));
-	return psprintf("query over %s", names.data);
+	return psprintf("%s %s", stage->branches != NIL ? "UNION ALL over" : "query over",
+					names.data);
 }
 
 /*

@@ -10,6 +10,14 @@
  * customer's key.  So the view's key is made of the keys of as few occurrences as
  * determine all others by equalities.
  *
+ * Where rows may lack a partner, its key is NULL, which is a value like others: an
+ * index over a view's key treats NULLs as equal.  What an outer join's condition says:
+ * the rows of its left side determine those of the right one, or that there is none;
+ * never the other way round.  In a full join neither side determines the other, each
+ * side's key must be one that is never NULL by itself, and constants determine
+ * nothing.  EXISTS does not change which columns identify a row.  A function or VALUES
+ * in FROM, or a set-returning function among the columns: no key.
+ *
  * A key is a primary key, or a unique index that treats NULLs as equal (such as the
  * ones of derived views).  A unique index over columns that are merely NOT NULL now
  * does not count, and neither does one that is deferrable, partial, over
@@ -51,12 +59,15 @@ typedef struct Equality
 	EqualitySide sides[2];
 	Oid operator;
 	Oid collation;
+	bool inner;				 /* holds in every row in which neither side is missing */
+	Bitmapset *determinable; /* occurrences that it may give a value to */
 } Equality;
 
 /* The key of an occurrence's source: parallel arrays. */
 typedef struct SourceKey
 {
 	int ncolumns; /* 0: none */
+	bool primary;
 	AttrNumber attnos[INDEX_MAX_KEYS];
 	Oid opfamilies[INDEX_MAX_KEYS];
 	Oid collations[INDEX_MAX_KEYS];
@@ -111,18 +122,68 @@ collect_equalities(List *equalities, Node *qual)
 }
 
 /*
- * Returns the "column = column" and "column = constant" conditions of a region, and
- * other operators between such, which is for the users of the list to tell apart.
+ * True if an equality has a constant on one side.
+ */
+static bool
+has_constant(Equality *equality)
+{
+	return equality->sides[0].occurrence == 0 || equality->sides[1].occurrence == 0;
+}
+
+/*
+ * Returns the "column = column" and "column = constant" conditions of a node and those
+ * below it, and other operators between such, which is for the users of the list to
+ * tell apart.  hidden: whether to go inside EXISTS; full: whether the node is below a
+ * full join.
  */
 static List *
-region_equalities(Region *region)
+node_equalities(RegionNode *node, bool hidden, bool full)
 {
+	bool exists = node->kind == NODE_SEMI || node->kind == NODE_ANTI;
+	List *own = NIL;
 	List *equalities = NIL;
 	ListCell *lc;
 
-	foreach (lc, region->quals)
-		equalities = collect_equalities(equalities, lfirst(lc));
+	foreach (lc, node->quals)
+		own = collect_equalities(own, lfirst(lc));
+	foreach (lc, own)
+	{
+		Equality *equality = (Equality *) lfirst(lc);
+
+		equality->inner = node->kind == NODE_INNER;
+		if (full && has_constant(equality))
+			continue;
+		if (node->kind == NODE_INNER)
+			equality->determinable = node->visible;
+		else if (node->kind == NODE_LEFT)
+			equality->determinable = ((RegionNode *) lsecond(node->children))->visible;
+		if (!exists || hidden)
+			equalities = lappend(equalities, equality);
+	}
+	foreach (lc, node->children)
+	{
+		if (!exists || hidden || foreach_current_index(lc) == 0)
+			equalities = list_concat(
+				equalities,
+				node_equalities(lfirst(lc), hidden, full || node->kind == NODE_FULL));
+	}
 	return equalities;
+}
+
+/*
+ * Returns the occurrences below a full join.
+ */
+static Bitmapset *
+fully_joined(RegionNode *node)
+{
+	Bitmapset *result = NULL;
+	ListCell *lc;
+
+	if (node->kind == NODE_FULL)
+		return bms_copy(node->members);
+	foreach (lc, node->children)
+		result = bms_join(result, fully_joined(lfirst(lc)));
+	return result;
 }
 
 /*
@@ -175,7 +236,10 @@ find_source_key(Oid relid, SourceKey *key)
 			Relation index = index_open(lfirst_oid(lc), AccessShareLock);
 
 			if (key->ncolumns == 0 && index_identifies(index, pass == 0))
+			{
 				read_source_key(index, key);
+				key->primary = pass == 0;
+			}
 			index_close(index, AccessShareLock);
 		}
 	}
@@ -233,8 +297,9 @@ find_key_output(Region *region, List *equalities, int occurrence, const SourceKe
 			EqualitySide *side = &equality->sides[i];
 			EqualitySide *other = &equality->sides[1 - i];
 
-			if (side->occurrence == occurrence && side->attno == key->attnos[column] &&
-				other->occurrence > 0 && other->collation == key->collations[column] &&
+			if (equality->inner && side->occurrence == occurrence &&
+				side->attno == key->attnos[column] && other->occurrence > 0 &&
+				other->collation == key->collations[column] &&
 				is_key_equality(equality, key, column))
 				attno = find_output(region, other->occurrence, other->attno);
 		}
@@ -264,7 +329,8 @@ static bool
 equality_determines(Equality *equality, int occurrence, const SourceKey *key, int column,
 					Bitmapset *known)
 {
-	if (!is_key_equality(equality, key, column))
+	if (!is_key_equality(equality, key, column) ||
+		!bms_is_member(occurrence, equality->determinable))
 		return false;
 	for (int i = 0; i < 2; i++)
 	{
@@ -298,7 +364,7 @@ is_determined(List *equalities, int occurrence, const SourceKey *key, Bitmapset 
 }
 
 /*
- * True if the rows of the chosen occurrences determine those of all others.
+ * True if the rows of the chosen occurrences determine those of all that are visible.
  */
 static bool
 determines_all(Region *region, List *equalities, const SourceKey *keys, Bitmapset *chosen)
@@ -308,14 +374,36 @@ determines_all(Region *region, List *equalities, const SourceKey *keys, Bitmapse
 
 	do
 	{
+		int i = -1;
+
 		before = bms_num_members(known);
-		for (int i = 1; i <= region->noccurrences; i++)
+		while ((i = bms_next_member(region->root->visible, i)) >= 0)
 		{
 			if (is_determined(equalities, i, &keys[i - 1], known))
 				known = bms_add_member(known, i);
 		}
 	} while (bms_num_members(known) > before);
-	return before == region->noccurrences;
+	return bms_equal(known, region->root->visible);
+}
+
+/*
+ * Finds the keys of all visible occurrences.  False if one of them cannot have any.
+ */
+static bool
+find_keys(Region *region, SourceKey *keys)
+{
+	Bitmapset *full = fully_joined(region->root);
+	int i = -1;
+
+	while ((i = bms_next_member(region->root->visible, i)) >= 0)
+	{
+		if (region->occurrences[i - 1].source < 0)
+			return false;
+		find_source_key(region->occurrences[i - 1].rte->relid, &keys[i - 1]);
+		if (bms_is_member(i, full) && !keys[i - 1].primary)
+			return false;
+	}
+	return true;
 }
 
 /*
@@ -326,29 +414,32 @@ List *
 derive_region_view_key(Region *region)
 {
 	SourceKey *keys = palloc0_array(SourceKey, region->noccurrences);
-	List *equalities = region_equalities(region);
+	List *equalities = node_equalities(region->root, false, false);
 	Bitmapset *chosen = NULL;
 	List *key = NIL;
+	int i = -1;
 
-	for (int i = 1; i <= region->noccurrences; i++)
+	if (expression_returns_set((Node *) region->columns) || !find_keys(region, keys))
+		return NIL;
+	while ((i = bms_next_member(region->root->visible, i)) >= 0)
 	{
-		find_source_key(region->occurrences[i - 1].rte->relid, &keys[i - 1]);
 		if (key_is_output(region, equalities, i, &keys[i - 1]))
 			chosen = bms_add_member(chosen, i);
 	}
 	if (!determines_all(region, equalities, keys, chosen))
 		return NIL;
 
-	for (int i = region->noccurrences; i >= 1; i--)
+	for (i = region->noccurrences; i >= 1; i--)
 	{
 		Bitmapset *fewer = bms_del_member(bms_copy(chosen), i);
 
 		if (bms_num_members(fewer) > 0 && determines_all(region, equalities, keys, fewer))
 			chosen = fewer;
 	}
-	for (int i = 1; i <= region->noccurrences; i++)
+	i = -1;
+	while ((i = bms_next_member(chosen, i)) >= 0)
 	{
-		for (int j = 0; bms_is_member(i, chosen) && j < keys[i - 1].ncolumns; j++)
+		for (int j = 0; j < keys[i - 1].ncolumns; j++)
 			key = list_append_unique_int(
 				key, find_key_output(region, equalities, i, &keys[i - 1], j));
 	}
@@ -476,6 +567,8 @@ is_reachable(Region *region, List *equalities, int occurrence, Bitmapset *known)
 	SourceKey key;
 	int partner = -1;
 
+	if (region->occurrences[occurrence - 1].source < 0)
+		return true;
 	find_source_key(relid, &key);
 	if (is_determined(equalities, occurrence, &key, known))
 		return true;
@@ -574,25 +667,52 @@ key_columns(Stage *stage, Bitmapset **columns)
 }
 
 /*
- * Returns CREATE INDEX statements, see plan.h: for the lookups of joins from each
- * partner, and for the groups of a fold that may have to be computed again.
+ * Adds CREATE INDEX statements for the lookups of joins from each partner.  An outer
+ * join, or EXISTS, looks for partners in both directions as an inner one does.
+ */
+static List *
+suggest_region_indexes(Region *region, List *statements)
+{
+	List *equalities = node_equalities(region->root, true, false);
+	Bitmapset *all = NULL;
+	ListCell *lc;
+
+	for (int i = 1; i <= region->noccurrences; i++)
+		all = bms_add_member(all, i);
+	foreach (lc, equalities)
+		((Equality *) lfirst(lc))->determinable = all;
+	for (int i = 1; i <= region->noccurrences; i++)
+	{
+		if (region->occurrences[i - 1].source >= 0)
+			statements = suggest_join_indexes(region, equalities, i, statements);
+	}
+	return statements;
+}
+
+/*
+ * Returns CREATE INDEX statements, see plan.h: for joins, and for the groups or parts
+ * that may have to be computed again.
  */
 List *
 derive_plan_missing_indexes(ViewPlan *plan)
 {
-	Region *region = plan->stage->region;
-	List *equalities = region_equalities(region);
+	Stage *stage = plan->stage;
+	Region *region = stage->region;
 	List *statements = NIL;
+	ListCell *lc;
 
-	for (int i = 1; i <= region->noccurrences; i++)
-		statements = suggest_join_indexes(region, equalities, i, statements);
-
-	if (plan->stage->kind == STAGE_FOLD && derive_fold_may_recompute(plan->stage))
+	foreach (lc, stage->branches)
+		statements = suggest_region_indexes(lfirst(lc), statements);
+	if (region == NULL)
+		return statements;
+	statements = suggest_region_indexes(region, statements);
+	if (stage->kind == STAGE_KEYS ||
+		(stage->kind == STAGE_FOLD && derive_fold_may_recompute(stage)))
 	{
 		Bitmapset *columns;
-		int occurrence = key_columns(plan->stage, &columns);
+		int occurrence = key_columns(stage, &columns);
 
-		if (occurrence > 0)
+		if (occurrence > 0 && region->occurrences[occurrence - 1].source >= 0)
 			statements = suggest_index(
 				statements, region->occurrences[occurrence - 1].rte->relid, columns);
 	}

@@ -78,7 +78,7 @@ typedef struct FoldKey
 
 typedef enum StageKind
 {
-	STAGE_LINEAR,	/* filters, projections, inner joins */
+	STAGE_LINEAR,	/* filters, projections, joins; UNION ALL of such */
 	STAGE_FOLD,		/* GROUP BY or DISTINCT over a linear region */
 	STAGE_KEYS,		/* window functions or DISTINCT ON over a linear region */
 	STAGE_RECOMPUTE /* any query: computed anew and compared */
@@ -107,7 +107,8 @@ typedef struct Stage
 								 * the state row's attributes */
 	Node *having;  /* over the state row, or NULL; implicit-AND already made one expr */
 
-	struct Region *region; /* private to src/plan; NULL: STAGE_RECOMPUTE */
+	struct Region *region; /* private to src/plan; NULL: branches or STAGE_RECOMPUTE */
+	List *branches;		   /* private to src/plan, UNION ALL: of Region */
 	Query *block; /* private to src/plan, STAGE_KEYS: the query, without join Vars */
 } Stage;
 

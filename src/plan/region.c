@@ -1,52 +1,74 @@
 /*-------------------------------------------------------------------------
  *
  * region.c
- *	  Linear regions: taken out of a query, and made into queries again.
+ *	  Linear regions: trees of joins, taken out of a query.
  *
- * A linear region is what can be maintained by algebra: a list of tables that are
- * joined by inner joins, conditions, and columns computed from a joined row.  It is
- * flat: ON, USING and WHERE conditions are one list, references to columns of joins
- * are replaced by what they stand for, and the tables are counted from 1.
+ * A linear region is what can be maintained by algebra: tables, functions and VALUES
+ * that are joined in any way, conditions, and columns computed from a joined row.
+ * The tree is made of one block of a query (FROM and WHERE):
  *
- * The other way round, a region becomes a Query in which each table stands for
- * itself, for its content before the delta, or for the delta, and the Query becomes
- * text by core's own deparser.  The deparser cannot print a named tuplestore, so
- * what is not a table is entered as a reference to a common table expression, which
- * prints as its bare name; when the text is parsed, the name may then be a CTE or a
- * tuplestore.  Everything else is printed qualified, because the search path holds
- * nothing but pg_catalog meanwhile; the text must be run with the same path.
+ *	- an INNER node stands for all that is joined by commas, inner joins and WHERE,
+ *	  however nested, with all conditions in one list;
+ *	- LEFT and FULL nodes stand for the outer joins; RIGHT is LEFT with its sides
+ *	  exchanged;
+ *	- a condition EXISTS or NOT EXISTS of WHERE becomes a SEMI or ANTI node on top of
+ *	  the block's INNER node, with the subquery's block below it on the right.  Those
+ *	  conditions of the subquery that mention the outer rows connect the two sides;
+ *	- leaves are the occurrences of tables, functions and VALUES, counted from 1 over
+ *	  the whole tree.
  *
- * Deparsing opens the relations; the caller holds locks on them.
+ * So every node but a function is closed: nothing below it refers to rows that are
+ * not, but for the conditions by which a SEMI or ANTI node connects its sides.  What
+ * the syntax allows beyond that is found by derive_region_obstacle.
+ *
+ * References to columns of joins have been replaced by what they stand for.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
+#include "commands/defrem.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
-#include "parser/parse_coerce.h"
 #include "parser/parsetree.h"
-#include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/ruleutils.h"
 
 #include "base/compat.h"
-#include "change/layout.h"
 #include "plan/region.h"
 
-#define INT4_MULTIPLY_OPERATOR 514 /* integer * integer */
+/* A block of the query, and the blocks around it. */
+typedef struct BlockScope
+{
+	struct BlockScope *outer;
+	Query *query;
+	int *varno_map;
+	int nvarnos;
+} BlockScope;
 
-/* How Vars of a region change when an occurrence's form does. */
-typedef struct TermContext
+/* A region under construction. */
+typedef struct RegionBuilder
 {
 	Region *region;
-	List *sources;
-	const OccurrenceForm *forms;
-} TermContext;
+	List **sources;
+} RegionBuilder;
+
+/* What a mutator of expressions must know. */
+typedef struct AdoptContext
+{
+	BlockScope *scope;
+	int sublevels_up;
+} AdoptContext;
+
+/* What a walk over references collects. */
+typedef struct ReferenceContext
+{
+	Bitmapset *occurrences;
+	Region *region; /* whose occurrences note their columns, or NULL */
+	int sublevels_up;
+} ReferenceContext;
+
+static RegionNode *make_block(RegionBuilder *builder, Query *query, BlockScope *scope);
 
 /*
  * Returns the index of a relation in the list of sources, adding it if need be.
@@ -77,40 +99,435 @@ intern_source(List **sources, RangeTblEntry *rte)
 }
 
 /*
- * Adds the tables and conditions below a node of a join tree to a region.
+ * Renumbers the Vars of a query's expression; a mutator.  The name that the user
+ * wrote for a column (varnosyn) goes, since it may be that of a join.
+ */
+static Node *
+adopt_mutator(Node *node, AdoptContext *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var))
+	{
+		Var *var = copyObject((Var *) node);
+		BlockScope *scope = context->scope;
+
+		if (var->varlevelsup < context->sublevels_up)
+			return (Node *) var;
+		for (int i = context->sublevels_up; i < var->varlevelsup && scope != NULL; i++)
+			scope = scope->outer;
+		if (scope == NULL || var->varno >= scope->nvarnos ||
+			scope->varno_map[var->varno] == 0)
+			elog(ERROR, "unexpected column reference in a derived view's query");
+		var->varno = scope->varno_map[var->varno];
+		var->varlevelsup = context->sublevels_up;
+		var->varnosyn = var->varno;
+		var->varattnosyn = var->varattno;
+		derive_clear_nullingrels(var);
+		return (Node *) var;
+	}
+	if (IsA(node, Query))
+	{
+		Query *query;
+
+		context->sublevels_up++;
+		query = query_tree_mutator((Query *) node, adopt_mutator, context, 0);
+		context->sublevels_up--;
+		return (Node *) query;
+	}
+	return expression_tree_mutator(node, adopt_mutator, context);
+}
+
+/*
+ * Returns a copy of a block's expression over the region's own numbering.
+ */
+static Node *
+adopt(BlockScope *scope, Node *expression)
+{
+	AdoptContext context = {scope, 0};
+
+	return adopt_mutator(expression, &context);
+}
+
+/*
+ * Returns a copy of an expression of the region's query over the region's own
+ * numbering.
+ */
+Node *
+derive_region_adopt(Region *region, Node *expression)
+{
+	BlockScope scope = {NULL, region->query, region->varno_map, region->nvarnos};
+
+	return adopt(&scope, expression);
+}
+
+/*
+ * Collects the occurrences that an expression refers to, and perhaps their columns;
+ * a walker.
+ */
+static bool
+reference_walker(Node *node, ReferenceContext *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+	{
+		Var *var = (Var *) node;
+
+		if (var->varlevelsup != context->sublevels_up)
+			return false;
+		context->occurrences = bms_add_member(context->occurrences, var->varno);
+		if (context->region != NULL)
+		{
+			Occurrence *occurrence = &context->region->occurrences[var->varno - 1];
+
+			occurrence->columns = bms_add_member(occurrence->columns, var->varattno);
+		}
+		return false;
+	}
+	if (IsA(node, Query))
+	{
+		context->sublevels_up++;
+		query_tree_walker((Query *) node, reference_walker, context, 0);
+		context->sublevels_up--;
+		return false;
+	}
+	return expression_tree_walker(node, reference_walker, context);
+}
+
+/*
+ * Returns the occurrences that an expression of a region refers to.
+ */
+Bitmapset *
+derive_region_references(Node *expression)
+{
+	ReferenceContext context = {NULL, NULL, 0};
+
+	reference_walker(expression, &context);
+	return context.occurrences;
+}
+
+/*
+ * True if a range table entry is VALUES, by itself or as a subquery.
+ */
+bool
+derive_region_is_values(RangeTblEntry *rte)
+{
+	if (rte->rtekind == RTE_SUBQUERY)
+	{
+		Query *query = rte->subquery;
+
+		if (list_length(query->rtable) != 1 || query->sortClause != NIL ||
+			query->limitCount != NULL || query->limitOffset != NULL ||
+			query->cteList != NIL || query->jointree->quals != NULL ||
+			query->commandType != CMD_SELECT)
+			return false;
+		rte = linitial_node(RangeTblEntry, query->rtable);
+		for (int i = 0; i < list_length(query->targetList); i++)
+		{
+			Var *var = (Var *) list_nth_node(TargetEntry, query->targetList, i)->expr;
+
+			if (!IsA(var, Var) || var->varlevelsup != 0 || var->varattno != i + 1)
+				return false;
+		}
+	}
+	return rte->rtekind == RTE_VALUES;
+}
+
+/*
+ * Returns the expressions that an occurrence is computed from: the calls of a
+ * function, the lists of VALUES; NIL for a relation.
+ */
+List *
+derive_region_leaf_expressions(Region *region, int occurrence)
+{
+	RangeTblEntry *rte = region->occurrences[occurrence - 1].rte;
+
+	switch (rte->rtekind)
+	{
+		case RTE_FUNCTION:
+			return rte->functions;
+		case RTE_VALUES:
+			return rte->values_lists;
+		case RTE_SUBQUERY:
+			return list_make1(rte->subquery);
+		default:
+			return NIL;
+	}
+}
+
+/*
+ * True if some occurrence before this one has a name, or it is one that algebra.c
+ * gives to something else.
+ */
+static bool
+alias_is_taken(Region *region, const char *alias)
+{
+	if (strncmp(alias, "change_", strlen("change_")) == 0 || strcmp(alias, "flip") == 0 ||
+		strcmp(alias, "candidate") == 0)
+		return true;
+	for (int i = 0; i < region->noccurrences; i++)
+	{
+		if (region->occurrences[i].alias != NULL &&
+			strcmp(region->occurrences[i].alias, alias) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Returns a name for an occurrence: the one it has in the query, with a number where
+ * that is taken.
+ */
+static char *
+choose_alias(Region *region, RangeTblEntry *rte)
+{
+	const char *wanted = rte->alias						? rte->alias->aliasname
+						 : rte->rtekind == RTE_RELATION ? get_rel_name(rte->relid)
+														: rte->eref->aliasname;
+	char *alias = pstrdup(wanted);
+
+	for (int i = 1; alias_is_taken(region, alias); i++)
+		alias = makeObjectName(wanted, psprintf("%d", i), NULL);
+	return alias;
+}
+
+/*
+ * Makes a node without children.
+ */
+static RegionNode *
+make_node(Region *region, RegionNodeKind kind)
+{
+	RegionNode *node = palloc0_object(RegionNode);
+
+	node->kind = kind;
+	if (kind != NODE_LEAF)
+		node->number = ++region->nnodes;
+	return node;
+}
+
+/*
+ * Adds a child to a node.  An inner join below an INNER node becomes part of it.
  */
 static void
-collect_join_tree(Region *region, Query *query, Node *node, List **sources)
+add_child(RegionNode *node, RegionNode *child)
 {
-	if (IsA(node, RangeTblRef))
+	if (node->kind == NODE_INNER && child->kind == NODE_INNER)
 	{
-		int varno = ((RangeTblRef *) node)->rtindex;
-		Occurrence *occurrence = &region->occurrences[region->noccurrences++];
-
-		occurrence->rte = copyObject(rt_fetch(varno, query->rtable));
-		occurrence->source = intern_source(sources, occurrence->rte);
-		region->varno_map[varno] = region->noccurrences;
-	}
-	else if (IsA(node, JoinExpr))
-	{
-		JoinExpr *join = (JoinExpr *) node;
-
-		Assert(join->jointype == JOIN_INNER);
-		collect_join_tree(region, query, join->larg, sources);
-		collect_join_tree(region, query, join->rarg, sources);
-		if (join->quals != NULL)
-			region->quals = lappend(region->quals, join->quals);
+		node->children = list_concat(node->children, child->children);
+		node->quals = list_concat(node->quals, child->quals);
 	}
 	else
-	{
-		FromExpr *from = castNode(FromExpr, node);
-		ListCell *lc;
+		node->children = lappend(node->children, child);
+	node->members = bms_add_members(node->members, child->members);
+	if ((node->kind != NODE_SEMI && node->kind != NODE_ANTI) ||
+		list_length(node->children) == 1)
+		node->visible = bms_add_members(node->visible, child->visible);
+	node->has_source |= child->has_source;
+}
 
-		foreach (lc, from->fromlist)
-			collect_join_tree(region, query, lfirst(lc), sources);
-		if (from->quals != NULL)
-			region->quals = lappend(region->quals, from->quals);
+/*
+ * Makes the leaf of a range table entry.
+ */
+static RegionNode *
+make_leaf(RegionBuilder *builder, BlockScope *scope, int varno)
+{
+	Region *region = builder->region;
+	RegionNode *node = make_node(region, NODE_LEAF);
+	RangeTblEntry *rte = copyObject(rt_fetch(varno, scope->query->rtable));
+	Occurrence *occurrence;
+
+	region->occurrences = repalloc(region->occurrences,
+								   (region->noccurrences + 1) * sizeof(Occurrence));
+	occurrence = &region->occurrences[region->noccurrences];
+	memset(occurrence, 0, sizeof(Occurrence));
+	occurrence->alias = choose_alias(region, rte);
+	region->noccurrences++;
+	node->occurrence = region->noccurrences;
+	scope->varno_map[varno] = node->occurrence;
+
+	rte->functions = (List *) adopt(scope, (Node *) rte->functions);
+	rte->values_lists = (List *) adopt(scope, (Node *) rte->values_lists);
+	rte->subquery = (Query *) adopt(scope, (Node *) rte->subquery);
+	occurrence->rte = rte;
+	occurrence->varno = scope->outer == NULL ? varno : 0;
+	node->has_source = rte->rtekind == RTE_RELATION;
+	occurrence->source = node->has_source ? intern_source(builder->sources, rte) : -1;
+	node->members = bms_make_singleton(node->occurrence);
+	node->visible = bms_make_singleton(node->occurrence);
+	return node;
+}
+
+/*
+ * Returns a condition as a list of those that must hold, flat.
+ */
+List *
+derive_region_split_condition(Node *condition)
+{
+	List *conditions = NIL;
+	ListCell *lc;
+
+	if (condition == NULL)
+		return NIL;
+	if (!is_andclause(condition))
+		return list_make1(condition);
+	foreach (lc, ((BoolExpr *) condition)->args)
+		conditions = list_concat(conditions, derive_region_split_condition(lfirst(lc)));
+	return conditions;
+}
+
+/*
+ * Makes the node of an item of FROM.
+ */
+static RegionNode *
+make_item(RegionBuilder *builder, BlockScope *scope, Node *item)
+{
+	JoinExpr *join;
+	RegionNode *left, *right, *node;
+
+	if (IsA(item, RangeTblRef))
+	{
+		int varno = ((RangeTblRef *) item)->rtindex;
+
+		if (rt_fetch(varno, scope->query->rtable)->rtekind == RTE_RESULT)
+			return make_node(builder->region, NODE_INNER);
+		return make_leaf(builder, scope, varno);
 	}
+
+	join = castNode(JoinExpr, item);
+	left = make_item(builder, scope, join->larg);
+	right = make_item(builder, scope, join->rarg);
+	node = make_node(builder->region, join->jointype == JOIN_INNER	? NODE_INNER
+									  : join->jointype == JOIN_FULL ? NODE_FULL
+																	: NODE_LEFT);
+	add_child(node, join->jointype == JOIN_RIGHT ? right : left);
+	add_child(node, join->jointype == JOIN_RIGHT ? left : right);
+	node->quals = list_concat(
+		node->quals,
+		(List *) adopt(scope, (Node *) derive_region_split_condition(join->quals)));
+	return node;
+}
+
+/*
+ * True if a subquery is a block that can become part of a region: FROM and WHERE, and
+ * clauses that make no difference to whether a row exists.
+ */
+static bool
+is_plain_block(Query *query)
+{
+	Const *limit = (Const *) query->limitCount;
+
+	if (limit != NULL && (!IsA(limit, Const) || limit->constisnull ||
+						  DatumGetInt64(limit->constvalue) < 1))
+		return false;
+	return query->commandType == CMD_SELECT && !query->hasAggs &&
+		   !query->hasWindowFuncs && !query->hasTargetSRFs && query->groupClause == NIL &&
+		   query->groupingSets == NIL && query->havingQual == NULL &&
+		   !query->hasDistinctOn && query->limitOffset == NULL &&
+		   query->rowMarks == NIL && query->cteList == NIL &&
+		   query->setOperations == NULL;
+}
+
+/*
+ * Returns the block of a condition "[NOT] EXISTS (block)", or NULL if the condition
+ * has another form.  The block's FROM and WHERE are not looked at.
+ */
+Query *
+derive_region_exists_block(Node *qual, bool *negated)
+{
+	SubLink *sublink = (SubLink *) qual;
+
+	*negated = is_notclause(qual);
+	if (*negated)
+		sublink = (SubLink *) get_notclausearg((Expr *) qual);
+	if (!IsA(sublink, SubLink) || sublink->subLinkType != EXISTS_SUBLINK ||
+		!is_plain_block((Query *) sublink->subselect))
+		return NULL;
+	return (Query *) sublink->subselect;
+}
+
+/*
+ * Moves those conditions of a subquery's block that mention rows around it to the
+ * node that connects it.  They are in the INNER node below the block's own SEMI and
+ * ANTI nodes.
+ */
+static void
+lift_conditions(RegionNode *connector, RegionNode *block)
+{
+	Bitmapset *members = block->members;
+	List *kept = NIL;
+	ListCell *lc;
+
+	while (block->kind != NODE_INNER)
+		block = linitial(block->children);
+	foreach (lc, block->quals)
+	{
+		if (bms_is_subset(derive_region_references(lfirst(lc)), members))
+			kept = lappend(kept, lfirst(lc));
+		else
+			connector->quals = lappend(connector->quals, lfirst(lc));
+	}
+	block->quals = kept;
+}
+
+/*
+ * Puts a SEMI or ANTI node on top of a block's node.
+ */
+static RegionNode *
+add_exists(RegionBuilder *builder, BlockScope *scope, RegionNode *outer, Query *query,
+		   bool negated)
+{
+	RegionNode *block = make_block(builder, query, scope);
+	RegionNode *node = make_node(builder->region, negated ? NODE_ANTI : NODE_SEMI);
+
+	add_child(node, outer);
+	lift_conditions(node, block);
+	add_child(node, block);
+	return node;
+}
+
+/*
+ * Makes the node of a block inside the given scope.
+ */
+static RegionNode *
+make_block_in(RegionBuilder *builder, BlockScope *scope)
+{
+	RegionNode *inner = make_node(builder->region, NODE_INNER);
+	RegionNode *node = inner;
+	List *conditions = derive_region_split_condition(scope->query->jointree->quals);
+	ListCell *lc;
+	bool negated;
+
+	foreach (lc, scope->query->jointree->fromlist)
+		add_child(inner, make_item(builder, scope, lfirst(lc)));
+	foreach (lc, conditions)
+	{
+		if (derive_region_exists_block(lfirst(lc), &negated) == NULL)
+			inner->quals = lappend(inner->quals, adopt(scope, lfirst(lc)));
+	}
+	foreach (lc, conditions)
+	{
+		Query *query = derive_region_exists_block(lfirst(lc), &negated);
+
+		if (query != NULL)
+			node = add_exists(builder, scope, node, query, negated);
+	}
+	return node;
+}
+
+/*
+ * Makes the node of a subquery's block.
+ */
+static RegionNode *
+make_block(RegionBuilder *builder, Query *query, BlockScope *outer)
+{
+	BlockScope scope = {outer, copyObject(query)};
+
+	scope.query->jointree = (FromExpr *) derive_flatten_join_vars(
+		scope.query, (Node *) scope.query->jointree);
+	scope.nvarnos = list_length(query->rtable) + 1;
+	scope.varno_map = palloc0_array(int, scope.nvarnos);
+	return make_block_in(builder, &scope);
 }
 
 /*
@@ -121,361 +538,112 @@ Region *
 derive_region_make(Query *query, List **sources)
 {
 	Region *region = palloc0_object(Region);
+	RegionBuilder builder = {region, sources};
+	BlockScope scope = {NULL, query};
 
+	region->name = "";
+	region->query = copyObject(query);
 	region->nvarnos = list_length(query->rtable) + 1;
 	region->varno_map = palloc0_array(int, region->nvarnos);
-	region->occurrences = palloc0_array(Occurrence, region->nvarnos);
-	collect_join_tree(region, query, (Node *) query->jointree, sources);
-	region->quals = (List *) derive_region_adopt(region, (Node *) region->quals);
+	region->occurrences = palloc0_array(Occurrence, 1);
+	scope.varno_map = region->varno_map;
+	scope.nvarnos = region->nvarnos;
+	region->root = make_block_in(&builder, &scope);
 	return region;
 }
 
 /*
- * Renumbers the Vars of a query's expression; a mutator.  The name that the user
- * wrote for a column (varnosyn) goes, since it may be that of a join.
+ * Returns the occurrences that are mentioned below a node, in conditions and in the
+ * arguments of functions.
  */
-static Node *
-adopt_mutator(Node *node, Region *region)
+static Bitmapset *
+mentioned_below(Region *region, RegionNode *node)
 {
-	if (node == NULL)
+	Bitmapset *mentioned = derive_region_references((Node *) node->quals);
+	ListCell *lc;
+
+	if (node->kind == NODE_LEAF)
+		return derive_region_references(
+			(Node *) derive_region_leaf_expressions(region, node->occurrence));
+	foreach (lc, node->children)
+		mentioned = bms_join(mentioned, mentioned_below(region, lfirst(lc)));
+	return mentioned;
+}
+
+/*
+ * Finds a node below this one that has a source and is not closed, or NULL.
+ */
+static RegionNode *
+find_open_node(Region *region, RegionNode *node)
+{
+	ListCell *lc;
+
+	if (node->kind == NODE_LEAF || !node->has_source)
 		return NULL;
-	if (IsA(node, Var))
+	foreach (lc, node->children)
 	{
-		Var *var = copyObject((Var *) node);
+		RegionNode *open = find_open_node(region, lfirst(lc));
 
-		if (var->varlevelsup != 0 || var->varno >= region->nvarnos ||
-			region->varno_map[var->varno] == 0)
-			elog(ERROR, "unexpected column reference in a derived view's query");
-		var->varno = region->varno_map[var->varno];
-		var->varnosyn = var->varno;
-		var->varattnosyn = var->varattno;
-		return (Node *) var;
+		if (open != NULL)
+			return open;
 	}
-	return expression_tree_mutator(node, adopt_mutator, region);
+	return bms_is_subset(mentioned_below(region, node), node->members) ? NULL : node;
 }
 
 /*
- * Returns a copy of a query's expression over the region's own numbering.
+ * Returns the name of what keeps a region from being maintained by algebra, with its
+ * location, or NULL: a reference out of a node, see the head of this file.
  */
-Node *
-derive_region_adopt(Region *region, Node *expression)
+const char *
+derive_region_obstacle(Region *region, int *location)
 {
-	return adopt_mutator(expression, region);
+	RegionNode *open = find_open_node(region, region->root);
+
+	*location = -1;
+	if (open == NULL)
+		return NULL;
+	if (open->quals != NIL)
+		*location = exprLocation((Node *) open->quals);
+	return "joins and EXISTS subqueries with references further out than one step";
 }
 
 /*
- * Notes in the sources which columns the region's conditions and columns read.
+ * Notes which columns a node's conditions and functions read; a part of
+ * derive_region_note_columns.
+ */
+static void
+note_node(ReferenceContext *context, RegionNode *node)
+{
+	ListCell *lc;
+
+	reference_walker((Node *) node->quals, context);
+	if (node->kind == NODE_LEAF)
+		reference_walker(
+			(Node *) derive_region_leaf_expressions(context->region, node->occurrence),
+			context);
+	foreach (lc, node->children)
+		note_node(context, lfirst(lc));
+}
+
+/*
+ * Notes in the occurrences and sources which columns the region's conditions and
+ * columns read.
  */
 void
 derive_region_note_columns(Region *region, List *sources)
 {
-	List *vars = list_concat(pull_var_clause((Node *) region->quals, 0),
-							 pull_var_clause((Node *) region->columns, 0));
-	ListCell *lc;
+	ReferenceContext context = {NULL, region, 0};
 
-	foreach (lc, vars)
-	{
-		Var *var = lfirst_node(Var, lc);
-		PlanSource *source = list_nth(sources,
-									  region->occurrences[var->varno - 1].source);
-
-		source->columns = bms_add_member(source->columns, var->varattno);
-	}
-}
-
-/*
- * Returns the name of the CTE that holds a source's content before its delta.
- */
-char *
-derive_region_old_name(PlanSource *source)
-{
-	return psprintf("old_%s", source->delta_name + strlen("delta_"));
-}
-
-/*
- * Makes a range table entry that prints as a bare name, see the head of this file.
- */
-static RangeTblEntry *
-make_named_rte(const char *name, const char *alias, List *column_names)
-{
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
-
-	rte->rtekind = RTE_CTE;
-	rte->ctename = pstrdup(name);
-	rte->alias = strcmp(name, alias) != 0 ? makeAlias(alias, NIL) : NULL;
-	rte->eref = makeAlias(alias, column_names);
-	rte->inFromCl = true;
-	return rte;
-}
-
-/*
- * Makes the range table entry of an occurrence in a form.
- */
-static RangeTblEntry *
-make_occurrence_rte(Occurrence *occurrence, PlanSource *source, OccurrenceForm form)
-{
-	List *names = list_make1(makeString(DERIVE_SIGN_COLUMN));
-	const char *alias;
-	int attno = -1;
-
-	if (form == FORM_NEW)
-		return copyObject(occurrence->rte);
-
-	while ((attno = bms_next_member(source->columns, attno)) >= 0)
-		names = lappend(names, makeString(get_attname(source->relid, attno, false)));
-	alias = occurrence->rte->alias ? occurrence->rte->alias->aliasname
-								   : get_rel_name(source->relid);
-	return make_named_rte(form == FORM_DELTA ? source->delta_name
-											 : derive_region_old_name(source),
-						  alias, names);
-}
-
-/*
- * Points Vars of occurrences that do not stand for themselves to the columns of
- * their delta, where the sign comes first; a mutator.
- */
-static Node *
-term_mutator(Node *node, TermContext *context)
-{
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, Var) && context->forms[((Var *) node)->varno - 1] != FORM_NEW)
-	{
-		Var *var = copyObject((Var *) node);
-		Occurrence *occurrence = &context->region->occurrences[var->varno - 1];
-		PlanSource *source = list_nth(context->sources, occurrence->source);
-
-		var->varattno = bms_member_index(source->columns, var->varattno) + 2;
-		var->varattnosyn = var->varattno;
-		return (Node *) var;
-	}
-	return expression_tree_mutator(node, term_mutator, context);
-}
-
-/*
- * Makes the sign of a joined row: the product of the signs of its parts.
- */
-static Expr *
-make_sign(Region *region, const OccurrenceForm *forms)
-{
-	Expr *sign = NULL;
-
-	for (int i = 0; i < region->noccurrences; i++)
-	{
-		Expr *factor;
-
-		if (forms[i] == FORM_NEW)
-			continue;
-		factor = (Expr *) makeVar(i + 1, 1, INT4OID, -1, InvalidOid, 0);
-		if (sign == NULL)
-			sign = factor;
-		else
-		{
-			sign = make_opclause(INT4_MULTIPLY_OPERATOR, INT4OID, false, sign, factor,
-								 InvalidOid, InvalidOid);
-			((OpExpr *) sign)->opfuncid = F_INT4MUL;
-		}
-	}
-	return sign;
-}
-
-/*
- * Makes a SELECT out of its parts.
- */
-static Query *
-make_select(List *rtable, List *fromlist, List *quals, List *columns)
-{
-	Query *query = makeNode(Query);
-	int resno = 1;
-	ListCell *lc;
-
-	query->commandType = CMD_SELECT;
-	query->canSetTag = true;
-	query->rtable = rtable;
-	query->jointree = makeFromExpr(fromlist, (Node *) make_ands_explicit(quals));
-	if (quals == NIL)
-		query->jointree->quals = NULL;
-	foreach (lc, columns)
-		lfirst_node(TargetEntry, lc)->resno = resno++;
-	query->targetList = columns;
-	return query;
-}
-
-/*
- * Makes the query of one term of a region's delta: column "__sign", then the
- * region's columns.  The delta comes first in FROM, for readers.
- */
-Query *
-derive_region_term(Region *region, List *sources, const OccurrenceForm *forms)
-{
-	TermContext context = {region, sources, forms};
-	List *columns = (List *) term_mutator((Node *) region->columns, &context);
-	List *quals = (List *) term_mutator((Node *) region->quals, &context);
-	List *rtable = NIL;
-	List *fromlist = NIL;
-	Expr *sign = make_sign(region, forms);
-
+	note_node(&context, region->root);
+	reference_walker((Node *) region->columns, &context);
 	for (int i = 0; i < region->noccurrences; i++)
 	{
 		Occurrence *occurrence = &region->occurrences[i];
-		RangeTblRef *ref = makeNode(RangeTblRef);
+		PlanSource *source;
 
-		ref->rtindex = i + 1;
-		rtable = lappend(
-			rtable, make_occurrence_rte(occurrence, list_nth(sources, occurrence->source),
-										forms[i]));
-		fromlist = forms[i] == FORM_DELTA ? lcons(ref, fromlist) : lappend(fromlist, ref);
+		if (occurrence->source < 0)
+			continue;
+		source = list_nth(sources, occurrence->source);
+		source->columns = bms_add_members(source->columns, occurrence->columns);
 	}
-	if (sign != NULL)
-		columns = lcons(makeTargetEntry(sign, 1, pstrdup(DERIVE_SIGN_COLUMN), false),
-						columns);
-	return make_select(rtable, fromlist, quals, columns);
-}
-
-/*
- * Makes the query of a region's content at the snapshot.
- */
-Query *
-derive_region_select(Region *region)
-{
-	List *rtable = NIL;
-	List *fromlist = NIL;
-
-	for (int i = 0; i < region->noccurrences; i++)
-	{
-		RangeTblRef *ref = makeNode(RangeTblRef);
-
-		ref->rtindex = i + 1;
-		rtable = lappend(rtable, copyObject(region->occurrences[i].rte));
-		fromlist = lappend(fromlist, ref);
-	}
-	return make_select(rtable, fromlist, copyObject(region->quals),
-					   copyObject(region->columns));
-}
-
-/*
- * Coerces an expression to an operator's input type, if that is no pseudo-type.
- */
-static Expr *
-coerce_operand(Expr *operand, Oid type)
-{
-	Oid from = exprType((Node *) operand);
-
-	if (from == type || IsPolymorphicType(type) || get_typtype(type) == TYPTYPE_PSEUDO)
-		return operand;
-	return (Expr *) coerce_to_target_type(NULL, (Node *) operand, from, type, -1,
-										  COERCION_IMPLICIT, COERCE_IMPLICIT_CAST, -1);
-}
-
-/*
- * Makes the condition that a key expression equals the key of the same number in
- * "touched", which is the range table entry varno.
- */
-static Expr *
-make_key_condition(Expr *expression, const FoldKey *key, int varno, int number, bool null)
-{
-	Oid left_type;
-	Oid right_type;
-	Var *var;
-	Expr *condition;
-
-	if (null)
-	{
-		NullTest *test = makeNode(NullTest);
-
-		test->arg = expression;
-		test->nulltesttype = IS_NULL;
-		test->argisrow = false;
-		test->location = -1;
-		return (Expr *) test;
-	}
-
-	var = makeVar(varno, number, key->type, key->typmod, key->collation, 0);
-	op_input_types(key->eq_op, &left_type, &right_type);
-	condition = make_opclause(
-		key->eq_op, BOOLOID, false, coerce_operand(expression, left_type),
-		coerce_operand((Expr *) var, right_type), InvalidOid, key->collation);
-	set_opfuncid((OpExpr *) condition);
-	return condition;
-}
-
-/*
- * Makes the query of a region's content restricted to the keys in the named
- * tuplestore "touched".  The first nkeys columns of the region are the keys; those
- * in nulls are NULL in all of the tuplestore's rows.
- */
-Query *
-derive_region_select_keys(Region *region, int nkeys, const FoldKey *keys,
-						  Bitmapset *nulls)
-{
-	Query *query = derive_region_select(region);
-	RangeTblRef *ref = makeNode(RangeTblRef);
-	List *quals = copyObject(region->quals);
-	List *names = NIL;
-
-	ref->rtindex = region->noccurrences + 1;
-	for (int i = 0; i < nkeys; i++)
-	{
-		TargetEntry *column = list_nth_node(TargetEntry, region->columns, i);
-
-		names = lappend(names, makeString(keys[i].name));
-		quals = lappend(quals,
-						make_key_condition(copyObject(column->expr), &keys[i],
-										   ref->rtindex, i + 1, bms_is_member(i, nulls)));
-	}
-	query->rtable = lappend(query->rtable, make_named_rte("touched", "touched", names));
-	query->jointree->fromlist = lcons(ref, query->jointree->fromlist);
-	query->jointree->quals = (Node *) make_ands_explicit(quals);
-	return query;
-}
-
-/*
- * Makes a query over one named relation, to whose columns Vars with varno 1 refer.
- */
-Query *
-derive_region_over_named(const char *name, List *column_names, List *columns,
-						 Node *condition)
-{
-	RangeTblRef *ref = makeNode(RangeTblRef);
-
-	ref->rtindex = 1;
-	return make_select(
-		list_make1(make_named_rte(name, name, column_names)), list_make1(ref),
-		condition ? list_make1(copyObject(condition)) : NIL, copyObject(columns));
-}
-
-/*
- * Returns a query as text, palloc'd, in which every name outside pg_catalog is
- * qualified and no constant depends on a setting.  pretty is for human readers.
- */
-char *
-derive_query_deparse(Query *query, bool pretty)
-{
-	static const char *const settings[][2] = {
-		{"search_path", "pg_catalog, pg_temp"},
-		{"quote_all_identifiers", "off"},
-		{"datestyle", "ISO"},
-		{"intervalstyle", "postgres"},
-		{"extra_float_digits", "3"},
-		{"bytea_output", "hex"},
-	};
-	int nest_level = NewGUCNestLevel();
-	char *text;
-
-	for (int i = 0; i < lengthof(settings); i++)
-		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	text = pg_get_querydef(query, pretty);
-	AtEOXact_GUC(true, nest_level);
-	return text;
-}
-
-/*
- * Returns a relation's qualified and quoted name, palloc'd.
- */
-char *
-derive_relation_name(Oid relid)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-									  get_rel_name(relid));
 }

@@ -107,7 +107,9 @@ numbered_names(int n)
 static char *
 linear_delta_sql(ViewPlan *plan, const char *with, const char *terms)
 {
-	int ncolumns = list_length(plan->stage->region->columns);
+	Stage *stage = plan->stage;
+	Region *region = stage->region ? stage->region : linitial(stage->branches);
+	int ncolumns = list_length(region->columns);
 	StringInfoData sql;
 	StringInfoData images;
 
@@ -187,6 +189,47 @@ fold_delta_sql(Stage *stage, const char *with, const char *terms)
 }
 
 /*
+ * True if a region reads a changed source.
+ */
+static bool
+has_changed(Region *region, Bitmapset *changed)
+{
+	for (int i = 0; i < region->noccurrences; i++)
+	{
+		int source = region->occurrences[i].source;
+
+		if (source >= 0 && bms_is_member(source, changed))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Makes the delta of a UNION ALL, as derive_algebra_delta does.
+ */
+static void
+union_terms(ViewPlan *plan, Bitmapset *changed, bool pretty, char **with, char **terms)
+{
+	List *ctes = NIL;
+	StringInfoData sql;
+	ListCell *lc;
+
+	initStringInfo(&sql);
+	foreach (lc, plan->stage->branches)
+	{
+		char *branch;
+
+		if (!has_changed(lfirst(lc), changed))
+			continue;
+		ctes = derive_algebra_collect(ctes, lfirst(lc), plan->sources, changed, pretty,
+									  &branch);
+		appendStringInfo(&sql, "%s%s", sql.len > 0 ? "\nUNION ALL\n" : "", branch);
+	}
+	*with = derive_algebra_with(ctes);
+	*terms = sql.data;
+}
+
+/*
  * Returns the delta query for the changed sources, laid out for reading or not.
  */
 char *
@@ -195,8 +238,11 @@ derive_sql_delta(ViewPlan *plan, Bitmapset *changed, bool pretty)
 	char *with;
 	char *terms;
 
-	derive_algebra_delta(plan->stage->region, plan->sources, changed, pretty, &with,
-						 &terms);
+	if (plan->stage->branches != NIL)
+		union_terms(plan, changed, pretty, &with, &terms);
+	else
+		derive_algebra_delta(plan->stage->region, plan->sources, changed, pretty, &with,
+							 &terms);
 	switch (plan->stage->kind)
 	{
 		case STAGE_FOLD:
@@ -326,6 +372,8 @@ derive_plan_full_sql(ViewPlan *plan)
 	switch (stage->kind)
 	{
 		case STAGE_LINEAR:
+			if (stage->branches != NIL)
+				return query_rows_sql(plan->query);
 			break;
 		case STAGE_FOLD:
 			return state_rows_sql(stage, derive_region_select(stage->region), false);

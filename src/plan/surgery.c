@@ -47,7 +47,8 @@ outside_walker(Node *node, OutsideContext *context)
 		return ((Var *) node)->varlevelsup >= context->levels;
 	if (IsA(node, Aggref) && ((Aggref *) node)->agglevelsup >= context->levels)
 		return true;
-	if (IsA(node, GroupingFunc) && ((GroupingFunc *) node)->agglevelsup >= context->levels)
+	if (IsA(node, GroupingFunc) &&
+		((GroupingFunc *) node)->agglevelsup >= context->levels)
 		return true;
 	if (IsA(node, RangeTblEntry))
 	{
@@ -209,8 +210,8 @@ derive_surgery_left_join(Query *query, int rtindex, List *quals)
 							: make_join(query, JOIN_INNER, left, lfirst(lc), NIL);
 	ref->rtindex = rtindex;
 	query->jointree->fromlist = list_make1(
-		left == NULL ? (Node *) ref : make_join(query, JOIN_LEFT, left, (Node *) ref,
-												quals));
+		left == NULL ? (Node *) ref
+					 : make_join(query, JOIN_LEFT, left, (Node *) ref, quals));
 }
 
 /*
@@ -274,10 +275,10 @@ derive_surgery_over(Oid relid)
 	query->jointree = makeFromExpr(list_make1(ref), NULL);
 	expandRTE(linitial(query->rtable), 1, 0, -1, false, &names, &vars);
 	forboth (ln, names, lv, vars)
-		query->targetList = lappend(
-			query->targetList,
-			makeTargetEntry(lfirst(lv), list_length(query->targetList) + 1,
-							strVal(lfirst(ln)), false));
+		query->targetList = lappend(query->targetList,
+									makeTargetEntry(lfirst(lv),
+													list_length(query->targetList) + 1,
+													strVal(lfirst(ln)), false));
 	return query;
 }
 
