@@ -924,11 +924,13 @@ cut_grouping_sets(Cut *cut, Query *query)
 /* ---------- FROM ---------- */
 
 /*
- * Turns inner joins at the top of FROM into items and conditions.
+ * Turns inner joins at the top of FROM into items and conditions.  Nothing refers to
+ * their range table entries any more, and core expects those of joins to be in FROM.
  */
 static void
-dissolve_inner_joins(FromExpr *from)
+dissolve_inner_joins(Query *query)
 {
+	FromExpr *from = query->jointree;
 	List *todo = list_copy(from->fromlist);
 
 	from->fromlist = NIL;
@@ -941,6 +943,7 @@ dissolve_inner_joins(FromExpr *from)
 		{
 			todo = lcons(join->larg, lcons(join->rarg, todo));
 			from->quals = make_and_qual(join->quals, from->quals);
+			derive_surgery_blank(rt_fetch(join->rtindex, query->rtable));
 		}
 		else
 			from->fromlist = lappend(from->fromlist, join);
@@ -988,10 +991,10 @@ derive_cut_from(Cut *cut, Query *query)
 {
 	ListCell *lc;
 
-	dissolve_inner_joins(query->jointree);
+	dissolve_inner_joins(query);
 	foreach (lc, list_copy(query->jointree->fromlist))
 		cut_items(cut, query, lfirst(lc), true);
-	dissolve_inner_joins(query->jointree);
+	dissolve_inner_joins(query);
 }
 
 /*

@@ -193,15 +193,15 @@ check_relation_kind(Oid relid, const char *source_text)
 
 	{
 		Refusal refusals[] = {
-			{kind == RELKIND_VIEW, -1, "views in FROM",
-			 "Write the view's query into this one, or make it a derived view first."},
 			{kind == RELKIND_MATVIEW, -1, "materialized views in FROM",
 			 "Make the materialized view a derived view, and name that in FROM."},
 			{kind == RELKIND_FOREIGN_TABLE, -1, "foreign tables", hint_table},
 			{kind == RELKIND_SEQUENCE, -1, "sequences in FROM", hint_table},
 			{IsCatalogRelationOid(relid), -1, "system catalogs", hint_table},
 			{is_own_table(relid), -1, "pg_derive's own tables", hint_table},
-			{kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE, -1,
+			{kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE &&
+				 kind != RELKIND_VIEW,
+			 -1,
 			 "relations that are not tables", hint_table},
 			{persistence == RELPERSISTENCE_TEMP, -1, "temporary tables",
 			 "Use an ordinary table."},

@@ -231,8 +231,6 @@ derive_keys_make(Query *query, Region *region, List **view_key, char **why)
 	stage->why = pstrdup("each part of the rows that may have changed is computed again");
 	stage->region = region;
 	stage->block = copyObject(query);
-	stage->block->targetList = (List *) derive_region_adopt(region,
-															(Node *) query->targetList);
 	*view_key = make_view_key(query, stage);
 
 	foreach (lc, parts)

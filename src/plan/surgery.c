@@ -215,6 +215,19 @@ derive_surgery_left_join(Query *query, int rtindex, List *quals)
 }
 
 /*
+ * Makes a placeholder of a range table entry that nothing refers to.
+ */
+void
+derive_surgery_blank(RangeTblEntry *rte)
+{
+	RangeTblEntry *blank = makeNode(RangeTblEntry);
+
+	blank->rtekind = RTE_RESULT;
+	blank->eref = makeAlias("unused", NIL);
+	*rte = *blank;
+}
+
+/*
  * Merges a subquery into the query that has it in FROM, directly and not under a join.
  * The subquery is a plain block: FROM, WHERE and a target list without set-returning
  * functions.
@@ -249,12 +262,7 @@ derive_surgery_pull_up(Query *query, int rtindex)
 												   sub->targetList, NULL);
 	rte = rt_fetch(rtindex, query->rtable);
 
-	/* a placeholder that reads nothing */
-	rte->rtekind = RTE_RESULT;
-	rte->lateral = false;
-	rte->inFromCl = false;
-	rte->eref->colnames = NIL;
-	rte->alias = NULL;
+	derive_surgery_blank(rte);
 }
 
 /*
