@@ -764,6 +764,7 @@ typedef struct Terms
 static void
 add_term(Terms *terms, Piece *piece, const int *names)
 {
+	add_conditions(terms->writer, terms->quals, names, piece);
 	terms->selects = lappend(terms->selects,
 							 piece_select(terms->writer, piece, terms->columns, names));
 }

@@ -415,7 +415,7 @@ make_item(RegionBuilder *builder, BlockScope *scope, Node *item)
 static bool
 is_plain_block(Query *query)
 {
-	Const *limit = (Const *) query->limitCount;
+	Const *limit = (Const *) eval_const_expressions(NULL, query->limitCount);
 
 	if (limit != NULL && (!IsA(limit, Const) || limit->constisnull ||
 						  DatumGetInt64(limit->constvalue) < 1))
