@@ -114,6 +114,19 @@ groups(Query *query)
 }
 
 /*
+ * True if an expression has GROUPING in it; a walker.
+ */
+static bool
+has_grouping_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, GroupingFunc))
+		return true;
+	return expression_tree_walker(node, has_grouping_walker, context);
+}
+
+/*
  * Returns the kind of stage that a block's shape allows, and for STAGE_RECOMPUTE in
  * *why the reason as a sentence.
  */
@@ -125,6 +138,9 @@ derive_classify(Query *query, char **why)
 	const char *obstacle = region_obstacle(query);
 	Obstacle obstacles[] = {
 		{query->groupingSets != NIL, "GROUPING SETS, ROLLUP or CUBE"},
+		{has_grouping_walker((Node *) query->targetList, NULL) ||
+			 has_grouping_walker(query->havingQual, NULL),
+		 "GROUPING"},
 		{groups(query) && windows, "window functions over groups"},
 		{groups(query) && distinct, "DISTINCT over groups"},
 	};

@@ -68,7 +68,8 @@ typedef struct GateContext
 {
 	List *queries; /* the present query, then those around it */
 	const char *source_text;
-	Node *node; /* whose functions are being checked */
+	Node *node;	 /* whose functions are being checked */
+	bool exists; /* the next query is that of an EXISTS, where LIMIT chooses no rows */
 } GateContext;
 
 static const char *const hint_read =
@@ -143,7 +144,7 @@ check_statement(Query *query, const char *source_text)
  * Refuses clauses that do more than read, or that leave open which rows are meant.
  */
 static void
-check_clauses(Query *query, const char *source_text)
+check_clauses(Query *query, bool exists, const char *source_text)
 {
 	bool cuts = query->limitCount != NULL || query->limitOffset != NULL;
 	Node *cut = query->limitCount ? query->limitCount : query->limitOffset;
@@ -152,7 +153,7 @@ check_clauses(Query *query, const char *source_text)
 		 "Give one SELECT statement that only reads."},
 		{query->rowMarks != NIL, -1, "FOR UPDATE and FOR SHARE",
 		 "Leave it out: maintenance locks no rows."},
-		{cuts && query->sortClause == NIL, exprLocation(cut),
+		{cuts && !exists && query->sortClause == NIL, exprLocation(cut),
 		 "LIMIT, FETCH and OFFSET without ORDER BY",
 		 "Add ORDER BY: without it, which rows are meant is not determined."},
 	};
@@ -278,7 +279,8 @@ check_query_walker(Node *node, GateContext *context)
 		Query *query = (Query *) node;
 
 		check_statement(query, context->source_text);
-		check_clauses(query, context->source_text);
+		check_clauses(query, context->exists, context->source_text);
+		context->exists = false;
 		context->queries = lcons(query, context->queries);
 		query_tree_walker(query, check_query_walker, context, 0);
 		context->queries = list_delete_first(context->queries);
@@ -292,6 +294,8 @@ check_query_walker(Node *node, GateContext *context)
 		if (rte->rtekind == RTE_RELATION)
 			check_relation(rte, context->source_text);
 	}
+	if (IsA(node, SubLink))
+		context->exists = ((SubLink *) node)->subLinkType == EXISTS_SUBLINK;
 	return expression_tree_walker(node, check_query_walker, context);
 }
 
