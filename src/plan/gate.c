@@ -508,6 +508,37 @@ check_function(Oid funcid, void *arg)
 }
 
 /*
+ * Refuses an aggregate of a user's that is made of functions which are not immutable: its
+ * own declaration does not tell.
+ */
+static void
+check_aggregate_parts(Oid aggregate, int location, GateContext *context)
+{
+	HeapTuple tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(aggregate));
+	Form_pg_aggregate form;
+	Oid parts[4];
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	form = (Form_pg_aggregate) GETSTRUCT(tuple);
+	parts[0] = form->aggtransfn;
+	parts[1] = form->aggfinalfn;
+	parts[2] = form->aggmtransfn;
+	parts[3] = form->aggmfinalfn;
+	ReleaseSysCache(tuple);
+	for (int i = 0; i < lengthof(parts); i++)
+	{
+		if (OidIsValid(parts[i]) && func_volatile(parts[i]) != PROVOLATILE_IMMUTABLE)
+			derive_gate_refuse(context->source_text, location,
+							   "aggregates made of functions that are not immutable",
+							   psprintf("Aggregate %s calls %s.",
+										format_procedure(aggregate),
+										format_procedure(parts[i])),
+							   "Declare the function IMMUTABLE, if it is.");
+	}
+}
+
+/*
  * Returns what is called for a keyword that stands for a stable function.
  */
 static const char *
@@ -573,6 +604,11 @@ check_expression_walker(Node *node, GateContext *context)
 		derive_sources_visit_var(context->queries, (Var *) node, check_column, context);
 	if (IsA(node, Aggref))
 		check_aggregate((Aggref *) node, context);
+	if (IsA(node, Aggref) && ((Aggref *) node)->aggfnoid >= FirstGenbkiObjectId)
+		check_aggregate_parts(((Aggref *) node)->aggfnoid, exprLocation(node), context);
+	if (IsA(node, WindowFunc) && ((WindowFunc *) node)->winfnoid >= FirstGenbkiObjectId)
+		check_aggregate_parts(((WindowFunc *) node)->winfnoid, exprLocation(node),
+							  context);
 	context->node = node;
 	if (!derive_json_is_fixed(node))
 		check_functions_in_node(node, check_function, context);

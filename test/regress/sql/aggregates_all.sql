@@ -60,6 +60,9 @@ SELECT * FROM derive.explain(query => 'SELECT g, sum(n) AS s, string_agg(h, '','
 -- What is not determined, or has no key to go by.
 SELECT test.error($$SELECT derive.create_view('x', 'SELECT g, array_agg(h) FROM s GROUP BY g')$$);
 SELECT test.error($$SELECT derive.create_view('x', 'SELECT g, jsonb_agg(h) FILTER (WHERE b) FROM s GROUP BY g')$$);
+CREATE FUNCTION add_now(state int, value int) RETURNS int LANGUAGE sql STABLE AS 'SELECT state + value';
+CREATE AGGREGATE sum_now(int) (SFUNC = add_now, STYPE = int, INITCOND = '0');
+SELECT test.error($$SELECT derive.create_view('x', 'SELECT g, sum_now(i) AS s FROM s GROUP BY g')$$);
 SELECT derive.create_view('record_key', 'SELECT (ROW(g, h)) IS NULL AS e, count(*) AS n FROM s GROUP BY ROW(g, h)');
 CALL test.check_all();
 SET client_min_messages = warning;

@@ -68,6 +68,19 @@ SELECT derive.create_view('above', 'SELECT count(*) AS n FROM top');
 INSERT INTO a VALUES (1, 1, 1, 'x'), (2, 2, 2, 'y');
 CALL test.check_all();
 SELECT recomputes FROM derive_state.view_statistics('above');
+-- A whole row changes with the table's columns, though no row does.
+CREATE TABLE w (id int PRIMARY KEY, v int);
+ALTER TABLE w REPLICA IDENTITY FULL;
+INSERT INTO w VALUES (1, 1), (2, NULL);
+SELECT derive.create_view('whole', 'SELECT id, to_jsonb(w) AS j FROM w');
+CALL test.settle();
+ALTER TABLE w ADD COLUMN extra int DEFAULT 5;
+CALL test.settle();
+SELECT * FROM whole ORDER BY id;
+UPDATE w SET v = 3 WHERE id = 1;
+ALTER TABLE w DROP COLUMN extra;
+CALL test.settle();
+SELECT * FROM whole ORDER BY id;
 -- Why there is no better rule.
 SELECT * FROM derive.explain(query => 'SELECT a.id FROM a WHERE EXISTS (SELECT 1 FROM b WHERE b.a_id = a.id AND b.n > (SELECT avg(n) FROM b))');
 SELECT * FROM derive.explain(query => 'SELECT id FROM a ORDER BY id LIMIT 3');
