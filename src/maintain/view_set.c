@@ -339,6 +339,46 @@ same_locks(List *a, List *b)
 	return true;
 }
 
+/* Copies the sources of a view's plan, if it has one, in CurrentMemoryContext. */
+static List *
+copy_sources(LiveView *view)
+{
+	List *copies = NIL;
+	ListCell *lc;
+
+	if (view->runner == NULL)
+		return NIL;
+	foreach (lc, derive_runner_plan(view->runner)->sources)
+	{
+		PlanSource *copy = palloc(sizeof(PlanSource));
+
+		*copy = *(PlanSource *) lfirst(lc);
+		copy->columns = bms_copy(copy->columns);
+		copies = lappend(copies, copy);
+	}
+	return copies;
+}
+
+/*
+ * Says whether a plan reads other columns than before, which happens to a query with a
+ * table's row as a whole when the table gets or loses columns.
+ */
+static bool
+columns_changed(List *before, List *after)
+{
+	ListCell *lb, *la;
+
+	forboth (lb, before, la, after)
+	{
+		PlanSource *old = lfirst(lb);
+		PlanSource *new = lfirst(la);
+
+		if (old->relid == new->relid && !bms_equal(old->columns, new->columns))
+			return true;
+	}
+	return false;
+}
+
 /*
  * Makes plan, locks and runner of a view.  Returns false if a lock could not be
  * had; then the view stays dirty.  Throws if the query cannot be planned.
@@ -349,6 +389,7 @@ make_plan(ViewSet *set, LiveView *view)
 	MemoryContext caller;
 	MemoryContext context;
 	List *old_locks;
+	List *old_sources;
 	ViewPlan *plan;
 	OwnerScope scope;
 	Query *query;
@@ -370,6 +411,7 @@ make_plan(ViewSet *set, LiveView *view)
 		*copy = *(TickLock *) lfirst(lc);
 		old_locks = lappend(old_locks, copy);
 	}
+	old_sources = copy_sources(view);
 	forget_plan(view);
 	context = AllocSetContextCreate(set->context, "pg_derive plan",
 									ALLOCSET_DEFAULT_SIZES);
@@ -397,6 +439,8 @@ make_plan(ViewSet *set, LiveView *view)
 	if (old_locks != NIL && !same_locks(old_locks, view->locks) &&
 		view->state == VIEW_LIVE)
 		derive_view_set_state(view, VIEW_STALE, "the partitions of a source changed");
+	if (view->state == VIEW_LIVE && columns_changed(old_sources, plan->sources))
+		derive_view_set_state(view, VIEW_STALE, "the columns of a source changed");
 	return true;
 }
 

@@ -178,6 +178,19 @@ union_obstacle(Query *query, Node *node)
 }
 
 /*
+ * True if an expression has GROUPING in it; a walker.
+ */
+static bool
+has_grouping_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, GroupingFunc))
+		return true;
+	return expression_tree_walker(node, has_grouping_walker, context);
+}
+
+/*
  * Returns the kind of stage that a block's shape allows, and for STAGE_RECOMPUTE in
  * *why the reason as a sentence.
  */
@@ -189,6 +202,9 @@ derive_classify(Query *query, char **why)
 	bool sets = query->hasTargetSRFs;
 	Obstacle obstacles[] = {
 		{query->groupingSets != NIL, "GROUPING SETS, ROLLUP or CUBE"},
+		{has_grouping_walker((Node *) query->targetList, NULL) ||
+			 has_grouping_walker(query->havingQual, NULL),
+		 "GROUPING"},
 		{groups(query) && windows, "window functions over groups"},
 		{groups(query) && distinct, "DISTINCT over groups"},
 		{sets && (groups(query) || windows || distinct),

@@ -123,7 +123,8 @@ describe_stage(ViewPlan *plan)
 		if (stage->kind == STAGE_FOLD)
 			what = "aggregate over ";
 		if (stage->kind == STAGE_KEYS)
-			what = "windows or DISTINCT ON over ";
+			what = stage->block->hasDistinctOn ? "DISTINCT ON over "
+											   : "window functions over ";
 		return psprintf("%s%s of %s", what,
 						stage->region->noccurrences > 1 ? "join" : "rows",
 						source_names(stage->region));

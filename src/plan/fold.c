@@ -218,12 +218,17 @@ derive_fold_make_key(FoldKey *key, Node *expression, int number, char **why)
 	key->nullable = !(IsA(expression, Const) && !((Const *) expression)->constisnull);
 
 	type = lookup_type_cache(key->type, TYPECACHE_EQ_OPR | TYPECACHE_BTREE_OPFAMILY);
-	if (!OidIsValid(type->btree_opf) || !OidIsValid(type->eq_opr) ||
-		get_typtype(key->type) == TYPTYPE_PSEUDO)
+	if (get_typtype(key->type) == TYPTYPE_PSEUDO)
 	{
-		*why = psprintf("a key has type %s, which has no default order, so that changed "
-						"groups cannot be looked up",
+		*why = psprintf("a key has type %s, which cannot be stored",
 						format_type_be(key->type));
+		return false;
+	}
+	if (!OidIsValid(type->btree_opf) || !OidIsValid(type->eq_opr))
+	{
+		*why = psprintf(
+			"a key has type %s, which has no default order to look keys up by",
+			format_type_be(key->type));
 		return false;
 	}
 	key->eq_op = type->eq_opr;
@@ -534,9 +539,11 @@ keep_collation(Aggref *call)
 
 	foreach (lc, call->args)
 	{
-		Oid collation = exprCollation((Node *) lfirst_node(TargetEntry, lc)->expr);
+		TargetEntry *argument = lfirst_node(TargetEntry, lc);
+		Oid collation = exprCollation((Node *) argument->expr);
 
-		differ |= OidIsValid(collation) && collation != call->inputcollid;
+		differ |= !argument->resjunk && OidIsValid(collation) &&
+				  collation != call->inputcollid;
 	}
 	if (!differ || !OidIsValid(call->inputcollid))
 		return;
@@ -545,7 +552,8 @@ keep_collation(Aggref *call)
 		TargetEntry *argument = lfirst_node(TargetEntry, lc);
 		CollateExpr *collate;
 
-		if (exprCollation((Node *) argument->expr) != call->inputcollid)
+		if (argument->resjunk ||
+			exprCollation((Node *) argument->expr) != call->inputcollid)
 			continue;
 		collate = makeNode(CollateExpr);
 		collate->arg = argument->expr;

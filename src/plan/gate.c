@@ -28,6 +28,7 @@
 
 #include "access/htup_details.h"
 #include "access/sysattr.h"
+#include "access/table.h"
 #include "access/transam.h"
 #include "catalog/catalog.h"
 #include "catalog/pg_aggregate.h"
@@ -42,6 +43,7 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
@@ -69,7 +71,8 @@ typedef struct GateContext
 {
 	List *queries; /* the present query, then those around it */
 	const char *source_text;
-	Node *node; /* whose functions are being checked */
+	Node *node;	 /* whose functions are being checked */
+	bool exists; /* the next query is that of an EXISTS, where LIMIT chooses no rows */
 } GateContext;
 
 static const char *const hint_read =
@@ -144,7 +147,7 @@ check_statement(Query *query, const char *source_text)
  * Refuses clauses that do more than read, or that leave open which rows are meant.
  */
 static void
-check_clauses(Query *query, const char *source_text)
+check_clauses(Query *query, bool exists, const char *source_text)
 {
 	bool cuts = query->limitCount != NULL || query->limitOffset != NULL;
 	Node *cut = query->limitCount ? query->limitCount : query->limitOffset;
@@ -153,7 +156,7 @@ check_clauses(Query *query, const char *source_text)
 		 "Give one SELECT statement that only reads."},
 		{query->rowMarks != NIL, -1, "FOR UPDATE and FOR SHARE",
 		 "Leave it out: maintenance locks no rows."},
-		{cuts && query->sortClause == NIL, exprLocation(cut),
+		{cuts && !exists && query->sortClause == NIL, exprLocation(cut),
 		 "LIMIT, FETCH and OFFSET without ORDER BY",
 		 "Add ORDER BY: without it, which rows are meant is not determined."},
 	};
@@ -201,8 +204,7 @@ check_relation_kind(Oid relid, const char *source_text)
 			{is_own_table(relid), -1, "pg_derive's own tables", hint_table},
 			{kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE &&
 				 kind != RELKIND_VIEW,
-			 -1,
-			 "relations that are not tables", hint_table},
+			 -1, "relations that are not tables", hint_table},
 			{persistence == RELPERSISTENCE_TEMP, -1, "temporary tables",
 			 "Use an ordinary table."},
 			{persistence == RELPERSISTENCE_UNLOGGED, -1, "unlogged tables",
@@ -267,6 +269,22 @@ check_relation(RangeTblEntry *rte, const char *source_text)
 		check_partitions(rte->relid, source_text);
 }
 
+static bool check_query_walker(Node *node, GateContext *context);
+
+/*
+ * Checks the query of an ordinary view, which takes the view's place.
+ */
+static void
+check_view(Oid relid)
+{
+	Relation view = table_open(relid, AccessShareLock);
+	Query *query = copyObject(get_view_query(view));
+
+	table_close(view, NoLock);
+	check_query_walker((Node *) query, &(GateContext){0});
+	derive_gate_check_expressions(query, NULL);
+}
+
 /*
  * Checks the statement, the clauses and the tables of a query and all below it.
  */
@@ -280,7 +298,8 @@ check_query_walker(Node *node, GateContext *context)
 		Query *query = (Query *) node;
 
 		check_statement(query, context->source_text);
-		check_clauses(query, context->source_text);
+		check_clauses(query, context->exists, context->source_text);
+		context->exists = false;
 		context->queries = lcons(query, context->queries);
 		query_tree_walker(query, check_query_walker, context, 0);
 		context->queries = list_delete_first(context->queries);
@@ -293,7 +312,11 @@ check_query_walker(Node *node, GateContext *context)
 
 		if (rte->rtekind == RTE_RELATION)
 			check_relation(rte, context->source_text);
+		if (rte->rtekind == RTE_RELATION && rte->relkind == RELKIND_VIEW)
+			check_view(rte->relid);
 	}
+	if (IsA(node, SubLink))
+		context->exists = ((SubLink *) node)->subLinkType == EXISTS_SUBLINK;
 	return expression_tree_walker(node, check_query_walker, context);
 }
 
@@ -506,6 +529,37 @@ check_function(Oid funcid, void *arg)
 }
 
 /*
+ * Refuses an aggregate of a user's that is made of functions which are not immutable: its
+ * own declaration does not tell.
+ */
+static void
+check_aggregate_parts(Oid aggregate, int location, GateContext *context)
+{
+	HeapTuple tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(aggregate));
+	Form_pg_aggregate form;
+	Oid parts[4];
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	form = (Form_pg_aggregate) GETSTRUCT(tuple);
+	parts[0] = form->aggtransfn;
+	parts[1] = form->aggfinalfn;
+	parts[2] = form->aggmtransfn;
+	parts[3] = form->aggmfinalfn;
+	ReleaseSysCache(tuple);
+	for (int i = 0; i < lengthof(parts); i++)
+	{
+		if (OidIsValid(parts[i]) && func_volatile(parts[i]) != PROVOLATILE_IMMUTABLE)
+			derive_gate_refuse(context->source_text, location,
+							   "aggregates made of functions that are not immutable",
+							   psprintf("Aggregate %s calls %s.",
+										format_procedure(aggregate),
+										format_procedure(parts[i])),
+							   "Declare the function IMMUTABLE, if it is.");
+	}
+}
+
+/*
  * Returns what is called for a keyword that stands for a stable function.
  */
 static const char *
@@ -571,6 +625,11 @@ check_expression_walker(Node *node, GateContext *context)
 		derive_sources_visit_var(context->queries, (Var *) node, check_column, context);
 	if (IsA(node, Aggref))
 		check_aggregate((Aggref *) node, context);
+	if (IsA(node, Aggref) && ((Aggref *) node)->aggfnoid >= FirstGenbkiObjectId)
+		check_aggregate_parts(((Aggref *) node)->aggfnoid, exprLocation(node), context);
+	if (IsA(node, WindowFunc) && ((WindowFunc *) node)->winfnoid >= FirstGenbkiObjectId)
+		check_aggregate_parts(((WindowFunc *) node)->winfnoid, exprLocation(node),
+							  context);
 	context->node = node;
 	if (!derive_json_is_fixed(node))
 		check_functions_in_node(node, check_function, context);

@@ -178,7 +178,7 @@ derive_json_is_fixed(Node *node)
 }
 
 /*
- * Replaces such calls by rows of their arguments; a mutator.
+ * Replaces such calls by an expression of the same type over their arguments; a mutator.
  */
 static Node *
 blank_mutator(Node *node, void *context)
@@ -192,15 +192,14 @@ blank_mutator(Node *node, void *context)
 										   QTW_IGNORE_JOINALIASES);
 	if (derive_json_is_fixed(node))
 	{
-		RowExpr *row = makeNode(RowExpr);
+		CoalesceExpr *blank = makeNode(CoalesceExpr);
 
 		split_call(node, &arguments);
-		row->args = (List *) expression_tree_mutator((Node *) arguments, blank_mutator,
-													 context);
-		row->row_typeid = RECORDOID;
-		row->row_format = COERCE_EXPLICIT_CALL;
-		row->location = -1;
-		return (Node *) row;
+		blank->coalescetype = exprType(node);
+		blank->args = (List *) expression_tree_mutator((Node *) arguments, blank_mutator,
+													   context);
+		blank->location = -1;
+		return (Node *) blank;
 	}
 	return expression_tree_mutator(node, blank_mutator, context);
 }

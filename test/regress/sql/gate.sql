@@ -28,63 +28,30 @@ SELECT derive.create_view('x', 'SELECT nextval(''derive_state.view_id'') FROM a'
 SELECT derive.create_view('x', 'SELECT grp, count(*) FROM a GROUP BY grp HAVING random() > 0.5');
 SELECT derive.create_view('x', 'SELECT sum(n) FILTER (WHERE ts < now()) FROM a');
 
--- Joins that are not inner ones.
-SELECT derive.create_view('x', 'SELECT a.id, b.n FROM a LEFT JOIN b ON b.a_id = a.id');
-SELECT derive.create_view('x', 'SELECT a.id, b.n FROM a RIGHT JOIN b ON b.a_id = a.id');
-SELECT derive.create_view('x', 'SELECT a.id, b.n FROM a FULL JOIN b ON b.a_id = a.id');
-SELECT derive.create_view('x', 'SELECT a.id, s.x FROM a, LATERAL (SELECT a.n * 2 AS x) s');
-SELECT derive.create_view('x', 'SELECT a.id, s FROM a, generate_series(1, a.grp) s');
-SELECT derive.create_view('x', 'SELECT a.id, v.x FROM a, (VALUES (1), (2)) v(x)');
-
--- Subqueries, in every place.
-SELECT derive.create_view('x', 'SELECT id FROM (SELECT id FROM a) s');
-SELECT derive.create_view('x', 'SELECT id, (SELECT max(n) FROM b) FROM a');
-SELECT derive.create_view('x', 'SELECT id FROM a WHERE EXISTS (SELECT FROM b WHERE b.a_id = a.id)');
-SELECT derive.create_view('x', 'SELECT id FROM a WHERE id NOT IN (SELECT a_id FROM b)');
-SELECT derive.create_view('x', 'SELECT grp FROM a GROUP BY grp HAVING count(*) > (SELECT count(*) FROM b)');
-SELECT derive.create_view('x', 'WITH c AS (SELECT id FROM a) SELECT id FROM c');
+-- Queries that do more than read, or read nothing, at any depth.
 SELECT derive.create_view('x', 'WITH RECURSIVE c AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM c WHERE i < 3) SELECT i FROM c');
+SELECT derive.create_view('x', 'SELECT id FROM a WHERE id IN (SELECT a_id FROM b WHERE n > random())');
+SELECT derive.create_view('x', 'SELECT s.id FROM (SELECT ctid, id FROM a) s');
+SELECT derive.create_view('x', 'SELECT id FROM a, LATERAL (SELECT b.id AS b_id FROM b WHERE b.a_id = a.id FETCH FIRST ROW ONLY) l');
+SELECT derive.create_view('x', 'SELECT id FROM a UNION SELECT oid::int FROM pg_class');
 SELECT derive.create_view('x', 'WITH d AS (DELETE FROM a RETURNING id) SELECT id FROM d');
 
--- Everything that orders, cuts, merges or looks around.
-SELECT derive.create_view('x', 'SELECT DISTINCT grp FROM a');
-SELECT derive.create_view('x', 'SELECT DISTINCT ON (grp) grp, id FROM a ORDER BY grp, id');
-SELECT derive.create_view('x', 'SELECT id FROM a ORDER BY id');
+-- What leaves open which rows are meant, or locks them.
 SELECT derive.create_view('x', 'SELECT id FROM a LIMIT 3');
 SELECT derive.create_view('x', 'SELECT id FROM a OFFSET 3');
-SELECT derive.create_view('x', 'SELECT id, rank() OVER (ORDER BY n) FROM a');
-SELECT derive.create_view('x', 'SELECT id, sum(n) OVER w FROM a WINDOW w AS (PARTITION BY grp)');
-SELECT derive.create_view('x', 'SELECT id FROM a UNION SELECT id FROM b');
-SELECT derive.create_view('x', 'SELECT id FROM a UNION ALL SELECT id FROM b');
-SELECT derive.create_view('x', 'SELECT id FROM a EXCEPT SELECT id FROM b');
-SELECT derive.create_view('x', 'SELECT id FROM a INTERSECT SELECT id FROM b');
 SELECT derive.create_view('x', 'SELECT id FROM a FOR UPDATE');
 SELECT derive.create_view('x', 'SELECT id FROM a TABLESAMPLE BERNOULLI (10)');
-SELECT derive.create_view('x', 'SELECT id, set_of(grp) FROM a');
-SELECT derive.create_view('x', 'SELECT id, generate_series(1, grp) FROM a');
-SELECT derive.create_view('x', 'SELECT grp, t, count(*) FROM a GROUP BY GROUPING SETS ((grp), (t))');
-SELECT derive.create_view('x', 'SELECT grp, count(*) FROM a GROUP BY ROLLUP (grp)');
-SELECT derive.create_view('x', 'SELECT grp, count(*) FROM a GROUP BY CUBE (grp)');
-SELECT derive.create_view('x', 'SELECT count(*) FROM a GROUP BY ()');
-SELECT derive.create_view('x', 'SELECT grp, GROUPING(grp) FROM a GROUP BY grp');
 
--- Aggregates without a rule.
+-- Aggregates whose result is not determined.
 SELECT derive.create_view('x', 'SELECT grp, array_agg(id) FROM a GROUP BY grp');
 SELECT derive.create_view('x', 'SELECT grp, string_agg(t, '','') FROM a GROUP BY grp');
-SELECT derive.create_view('x', 'SELECT grp, count(DISTINCT t) FROM a GROUP BY grp');
-SELECT derive.create_view('x', 'SELECT grp, percentile_cont(0.5) WITHIN GROUP (ORDER BY n::float8) FROM a GROUP BY grp');
-SELECT derive.create_view('x', 'SELECT grp, sum(n ORDER BY id) FROM a GROUP BY grp');
-SELECT derive.create_view('x', 'SELECT grp, stddev(n) FROM a GROUP BY grp');
+SELECT derive.create_view('x', 'SELECT id, (SELECT jsonb_agg(b.id) FROM b WHERE b.a_id = a.id) AS bs FROM a');
+SELECT derive.create_view('x', 'SELECT grp, jsonb_agg(ts ORDER BY id) FROM a GROUP BY grp');
 
 -- Columns that are not the row's data.
 SELECT derive.create_view('x', 'SELECT ctid, id FROM a');
 SELECT derive.create_view('x', 'SELECT id FROM a WHERE xmin::text = ''1''');
 SELECT derive.create_view('x', 'SELECT tableoid::regclass, id FROM a');
-SELECT derive.create_view('x', 'SELECT a FROM a');
-SELECT derive.create_view('x', 'SELECT id, a.* IS NULL FROM a');
-SELECT derive.create_view('x', 'SELECT to_jsonb(a) FROM a');
-SELECT derive.create_view('x', 'SELECT count(a) FROM a');
-SELECT derive.create_view('x', 'SELECT count(a.*) FROM a');
 
 -- Relations that cannot be followed.
 CREATE TEMP TABLE temporary (id int PRIMARY KEY);
@@ -151,7 +118,7 @@ DELETE FROM parted_ok WHERE id = 1;
 CALL test.check_all();
 
 -- explain() refuses in the same words.
-SELECT derive.explain(query => 'SELECT DISTINCT grp FROM a');
+SELECT derive.explain(query => 'SELECT id FROM a LIMIT 3');
 
 SET client_min_messages = warning;
 DROP SCHEMA t_gate CASCADE;

@@ -1,0 +1,60 @@
+-- DISTINCT is a fold over all columns; DISTINCT ON is computed anew for the keys that a change touches.
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set ECHO none
+\i :abs_srcdir/include/oracle.sql
+\set ECHO all
+CREATE SCHEMA t_distinct;
+SET search_path = t_distinct;
+CREATE TABLE s (id int PRIMARY KEY, g int, h text, n numeric, i int, x xid, j json);
+CREATE TABLE d (g int, name text);
+ALTER TABLE s REPLICA IDENTITY FULL;
+ALTER TABLE d REPLICA IDENTITY FULL;
+INSERT INTO s SELECT k, nullif(k % 4, 3), nullif('h' || k % 3, 'h2'), (k % 6) / 2.0, k % 5, k::text::xid FROM generate_series(1, 24) k;
+INSERT INTO d VALUES (0, 'zero'), (1, 'one'), (1, 'uno'), (1, 'uno'), (NULL, 'none');
+SELECT derive.create_view('plain', 'SELECT DISTINCT g, h FROM s');
+SELECT derive.create_view('twice', 'SELECT DISTINCT g, g AS again, 1 AS one FROM s ORDER BY g');
+SELECT derive.create_view('expressions', 'SELECT DISTINCT i % 2 AS m, upper(h) AS u FROM s WHERE i > 0');
+SELECT derive.create_view('joined', 'SELECT DISTINCT d.name, s.h FROM s JOIN d USING (g)');
+SELECT derive.create_view('first_of', 'SELECT DISTINCT ON (g) g, id, h, i FROM s ORDER BY g, i DESC NULLS LAST, id');
+SELECT derive.create_view('first_of_two', 'SELECT DISTINCT ON (g, lower(h)) id, lower(h) AS lh, g FROM s ORDER BY lower(h), g, n, id DESC');
+SELECT derive.create_view('first_joined', 'SELECT DISTINCT ON (d.name) d.name, s.id FROM s, d WHERE s.g = d.g ORDER BY d.name, s.id DESC');
+SELECT derive.create_view('first_images', 'SELECT DISTINCT ON (n) n, id FROM s ORDER BY n, id');
+SELECT derive.create_view('first_window', 'SELECT DISTINCT ON (g) g, id, rank() OVER (PARTITION BY g ORDER BY id) AS r FROM s ORDER BY g, i, id');
+SELECT derive.create_view('first_keyed', 'SELECT DISTINCT ON (g) g, id FROM s ORDER BY g, id', key => '{id}');
+-- Keys that are not among the columns, or of a type without an order: recomputed.
+SELECT derive.create_view('first_hidden', 'SELECT DISTINCT ON (g) id FROM s ORDER BY g, id');
+SELECT derive.create_view('no_order', 'SELECT DISTINCT x FROM s');
+SELECT derive.create_view('over_groups', 'SELECT DISTINCT count(*) AS c FROM s GROUP BY g');
+SELECT view, rule FROM derive.views ORDER BY view::text COLLATE "C";
+CALL test.check_all();
+UPDATE s SET i = i + 5 WHERE id IN (3, 7);
+UPDATE s SET h = 'H1' WHERE h = 'h1' AND id > 12;
+CALL test.check_all();
+-- The row that came first leaves, moves to another key, to that of NULL, and from there.
+BEGIN;
+DELETE FROM s WHERE id IN (SELECT id FROM s WHERE g = 1 ORDER BY i DESC LIMIT 2);
+UPDATE s SET g = NULL WHERE id IN (4, 8);
+UPDATE s SET g = 4 WHERE g IS NULL AND id > 12;
+UPDATE s SET n = 1.00 WHERE n = 1.0;
+DELETE FROM d WHERE name = 'one';
+INSERT INTO d VALUES (4, 'four'), (2, NULL);
+COMMIT;
+CALL test.check_all();
+BEGIN;
+UPDATE s SET g = CASE WHEN g IS NULL THEN 0 WHEN g = 0 THEN NULL ELSE g END;
+INSERT INTO s (id, g) VALUES (70, 70), (71, NULL);
+DELETE FROM s WHERE id = 70;
+COMMIT;
+CALL test.check_all();
+DELETE FROM s;
+CALL test.check_all();
+INSERT INTO s (id) VALUES (1), (2);
+CALL test.check_all();
+SELECT view FROM derive.views, derive.verify(view) ORDER BY 1;
+-- No view has been recomputed but when it was built, or where there is no better rule.
+SELECT view, recomputes FROM derive.views, derive_state.view_statistics(view) WHERE recomputes > 1 AND rule <> 'recompute';
+SELECT * FROM derive.explain(query => 'SELECT DISTINCT ON (g) g, id FROM s ORDER BY g, id');
+SELECT * FROM derive.explain(query => 'SELECT DISTINCT g, h FROM s');
+SELECT test.error($$SELECT derive.explain(query => 'SELECT DISTINCT j FROM s')$$);
+SET client_min_messages = warning;
+DROP SCHEMA t_distinct CASCADE;
