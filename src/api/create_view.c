@@ -649,6 +649,9 @@ drop_unused_stages(NewView *root)
 		}
 		root->stages = list_delete_nth_cell(root->stages, i);
 		ObjectAddressSet(object, RelationRelationId, stage->row.view);
+		deleteDependencyRecordsForClass(RelationRelationId, stage->row.view,
+										RelationRelationId, DEPENDENCY_INTERNAL);
+		CommandCounterIncrement();
 		performDeletion(&object, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
 		derive_catalog_delete_view(stage->row.view);
 	}
@@ -710,6 +713,7 @@ derive_api_explain_query(char *text)
 	SPI_connect();
 	MemoryContextSwitchTo(context);
 	make_stages(&view);
+	MemoryContextSwitchTo(context); /* SPI left another one */
 	foreach (lc, view.stages)
 		lines = derive_api_explain_stage(lines, ((NewView *) lfirst(lc))->row.view,
 										 ((NewView *) lfirst(lc))->plan);
@@ -753,8 +757,8 @@ derive_create_view(PG_FUNCTION_ARGS)
 	derive_owner_enter(&scope, BOOTSTRAP_SUPERUSERID);
 	create_hidden_parts(&view, caller);
 	derive_owner_leave(&scope);
-	SPI_finish();
 	report_recompute(&view);
+	SPI_finish();
 	derive_commit_hook_catalog_changed(false);
 	PG_RETURN_OID(view.row.view);
 }

@@ -171,23 +171,31 @@ is_storable(Query *query)
 /* ---------- stages ---------- */
 
 /*
- * Makes a stage of a query, cutting it first, and returns the stage's relation.
+ * Makes a stage of a block, naming its columns, and returns the stage's relation.
  */
-Oid
-derive_cut_stage(Cut *cut, Query *query)
+static Oid
+make_stage(Cut *cut, Query *block)
 {
 	int number = 1;
 	ListCell *lc;
 
-	query = derive_cut_query(cut, query);
-	foreach (lc, query->targetList)
+	foreach (lc, block->targetList)
 	{
 		TargetEntry *tle = lfirst_node(TargetEntry, lc);
 
 		if (!tle->resjunk)
 			tle->resname = psprintf("c%d", number++);
 	}
-	return cut->make(query, cut->arg);
+	return cut->make(block, cut->arg);
+}
+
+/*
+ * Makes a stage of a query, cutting it first, and returns the stage's relation.
+ */
+Oid
+derive_cut_stage(Cut *cut, Query *query)
+{
+	return make_stage(cut, derive_cut_query(cut, query));
 }
 
 /*
@@ -421,7 +429,7 @@ cut_with(Cut *cut, Query *query)
 
 			if (derive_surgery_refers_outside((Node *) whole, 0) || !is_storable(whole))
 				return; /* stays, and is recomputed */
-			replace_cte(query, cte, cut->make(whole, cut->arg));
+			replace_cte(query, cte, make_stage(cut, whole));
 		}
 		else if (cte->cterefcount > 1 && alone && is_storable(sub) &&
 				 !derive_cut_is_plain(sub))
@@ -1076,7 +1084,7 @@ expose_division(Cut *cut, Query *query)
 	query->targetList = list_concat(visible, hidden);
 	foreach (lc, query->targetList)
 		lfirst_node(TargetEntry, lc)->resno = foreach_current_index(lc) + 1;
-	outer = derive_surgery_over(cut->make(query, cut->arg));
+	outer = derive_surgery_over(make_stage(cut, query));
 	outer->targetList = list_truncate(outer->targetList, nvisible);
 	return outer;
 }
@@ -1089,9 +1097,11 @@ expose_division(Cut *cut, Query *query)
 Query *
 derive_cut_query(Cut *cut, Query *query)
 {
-	Query *given = query;
+	Query *given = makeNode(Query);
+	Query *before = query;
 
 	check_stack_depth();
+	given->targetList = copyObject(query->targetList); /* for its names */
 	expand_views(query, (Node *) query->jointree);
 	cut_with(cut, query);
 	if (query->setOperations != NULL && has_limit(query))
@@ -1112,7 +1122,7 @@ derive_cut_query(Cut *cut, Query *query)
 		query = split(cut, query, SPLIT_GROUPS);
 	else if (query->hasWindowFuncs && query->hasTargetSRFs)
 		query = split(cut, query, SPLIT_WINDOWS);
-	if (query != given)
+	if (query != before)
 		return derive_cut_query(cut, take_names(query, given));
 
 	if (query->groupingSets != NIL)

@@ -251,8 +251,10 @@ deparse_behind(RegionText *text, List *rtable, List *fromlist, List *columns,
 	query->rtable = rtable;
 	query->jointree = makeFromExpr(fromlist, NULL);
 	query->targetList = columns;
-	sql = derive_query_deparse(query, text->pretty);
-	return strstr(sql, keyword) + strlen(keyword);
+	sql = strstr(derive_query_deparse(query, text->pretty), keyword) + strlen(keyword);
+	while (isspace((unsigned char) *sql))
+		sql++;
+	return sql;
 }
 
 /*
@@ -269,7 +271,7 @@ derive_text_select_list(RegionText *text, List *columns, const int *names)
 	columns = (List *) rename_vars(text, (Node *) columns, names);
 	foreach (lc, columns)
 		lfirst_node(TargetEntry, lc)->resno = resno++;
-	return deparse_behind(text, copyObject(text->rtable), NIL, columns, "SELECT ");
+	return deparse_behind(text, copyObject(text->rtable), NIL, columns, "SELECT");
 }
 
 /*
@@ -281,7 +283,7 @@ derive_text_expression(RegionText *text, Node *expression, const int *names)
 	Node *renamed = rename_vars(text, expression, names);
 	char *sql = deparse_behind(
 		text, copyObject(text->rtable), NIL,
-		list_make1(makeTargetEntry((Expr *) renamed, 1, NULL, false)), "SELECT ");
+		list_make1(makeTargetEntry((Expr *) renamed, 1, NULL, false)), "SELECT");
 
 	return text->pretty && is_orclause(expression) ? psprintf("(%s)", sql) : sql;
 }
@@ -309,7 +311,7 @@ derive_text_leaf(RegionText *text, int number, const int *names)
 	ref->rtindex = number;
 	return deparse_behind(text, rtable, list_make1(ref),
 						  list_make1(makeTargetEntry((Expr *) one, 1, NULL, false)),
-						  "FROM ");
+						  "FROM");
 }
 
 /*
