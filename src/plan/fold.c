@@ -62,6 +62,7 @@
 #include "plan/region.h"
 
 #define SCALE_UNKNOWN (-1)
+#define INT8_EQUAL_OPERATOR 410 /* bigint = bigint */
 
 /* How a type's sums are kept. */
 typedef struct SumType
@@ -326,7 +327,7 @@ intern_expression(FoldBuilder *builder, Expr *expression)
 }
 
 /*
- * Returns the number of a plain aggregate's input, adding it if it is new; -1 if the
+ * Returns the number of an aggregate's only input, adding it if it is new; -1 if the
  * input is a row itself: count(*), without FILTER.
  */
 static int
@@ -674,8 +675,76 @@ make_average(FoldBuilder *builder, int sum, Aggref *aggref)
 }
 
 /*
- * Returns the name of an aggregate if it is one of core's plain count, sum, avg, min
- * and max, else "".  ORDER BY within it is of no importance then.
+ * Makes a reference to the number of an input's non-null values.
+ */
+static Node *
+make_count_var(FoldBuilder *builder, int input)
+{
+	int column = intern_count(builder, input);
+
+	return column < 0 ? make_n_var(builder) : make_column_var(builder, column);
+}
+
+/*
+ * Makes the condition that a count is 0.
+ */
+static Expr *
+make_none(Node *count)
+{
+	Expr *zero = (Expr *) makeConst(INT8OID, -1, InvalidOid, sizeof(int64),
+									Int64GetDatum(0), false, FLOAT8PASSBYVAL);
+	Expr *none = make_opclause(INT8_EQUAL_OPERATOR, BOOLOID, false, (Expr *) count, zero,
+							   InvalidOid, InvalidOid);
+
+	set_opfuncid((OpExpr *) none);
+	return none;
+}
+
+/*
+ * Adds a branch to a CASE of type boolean.
+ */
+static void
+add_branch(CaseExpr *expression, Expr *condition, Node *result)
+{
+	CaseWhen *when = makeNode(CaseWhen);
+
+	when->expr = condition;
+	when->result = (Expr *) result;
+	when->location = -1;
+	expression->args = lappend(expression->args, when);
+}
+
+/*
+ * Makes the expression for bool_and, every and bool_or: NULL without input, else whether
+ * the value that decides, false or true, is among the inputs.
+ */
+static Node *
+fold_boolean(FoldBuilder *builder, Aggref *aggref, bool deciding)
+{
+	Expr *argument = linitial_node(TargetEntry, aggref->args)->expr;
+	Expr *one = (Expr *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+								   Int32GetDatum(1), false, true);
+	Node *inputs = make_count_var(builder, intern_input(builder, aggref));
+	CaseExpr *result = makeNode(CaseExpr);
+
+	if (!deciding)
+		argument = make_notclause(argument);
+	argument = filter_expression(one, argument);
+	if (aggref->aggfilter != NULL)
+		argument = filter_expression(argument, aggref->aggfilter);
+	result->casetype = BOOLOID;
+	result->location = -1;
+	add_branch(result, make_none(inputs), makeBoolConst(false, true));
+	add_branch(result,
+			   make_none(make_count_var(builder, intern_expression(builder, argument))),
+			   makeBoolConst(!deciding, false));
+	result->defresult = (Expr *) makeBoolConst(deciding, false);
+	return (Node *) result;
+}
+
+/*
+ * Returns the name of an aggregate if it is one of core's, without DISTINCT and WITHIN
+ * GROUP, else "".
  */
 static const char *
 plain_name(Aggref *aggref)
@@ -688,7 +757,7 @@ plain_name(Aggref *aggref)
 
 /*
  * Makes the expression over the state row that is an aggregate's result, adding to
- * the state what it needs.
+ * the state what it needs.  For those with a fold, ORDER BY within is of no importance.
  */
 static Node *
 fold_aggregate(FoldBuilder *builder, Aggref *aggref)
@@ -700,10 +769,11 @@ fold_aggregate(FoldBuilder *builder, Aggref *aggref)
 	int column;
 
 	if (strcmp(name, "count") == 0)
-	{
-		column = intern_count(builder, intern_input(builder, aggref));
-		return column < 0 ? make_n_var(builder) : make_column_var(builder, column);
-	}
+		return make_count_var(builder, intern_input(builder, aggref));
+	if (strcmp(name, "bool_and") == 0 || strcmp(name, "every") == 0)
+		return fold_boolean(builder, aggref, false);
+	if (strcmp(name, "bool_or") == 0)
+		return fold_boolean(builder, aggref, true);
 	if (min || strcmp(name, "max") == 0)
 	{
 		column = intern_extremum(builder, intern_input(builder, aggref), aggref,
