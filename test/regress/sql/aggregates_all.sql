@@ -24,6 +24,8 @@ SELECT derive.create_view('ordered_sets', 'SELECT h, percentile_cont(0.5) WITHIN
     mode() WITHIN GROUP (ORDER BY i DESC) AS m, rank(2, ''h1'') WITHIN GROUP (ORDER BY i, h) AS r, percent_rank(3) WITHIN GROUP (ORDER BY i) AS pr FROM s GROUP BY h');
 SELECT derive.create_view('direct_key', 'SELECT g, percentile_disc(coalesce(g, 1) / 100.0) WITHIN GROUP (ORDER BY id) AS p FROM s GROUP BY g');
 SELECT derive.create_view('numbers', 'SELECT g, variance(n) AS v, stddev_pop(i) AS sp, bit_and(i) AS ba, bit_or(bits) AS bo, bool_and(b) AS ta, bool_or(b) AS tr, every(i > 1) AS e FROM s GROUP BY g');
+SELECT derive.create_view('booleans', 'SELECT g, bool_and(b) AS a, bool_or(i > 3) AS o, every(b OR i > 1) FILTER (WHERE h IS NOT NULL) AS e, bool_and(NULL) AS n, bool_or(true) AS t FROM s GROUP BY g');
+SELECT derive.create_view('all_booleans', 'SELECT bool_and(b) AS a, bool_or(b) AS o FROM s WHERE i > 1');
 SELECT derive.create_view('types', 'SELECT g, array_agg(coalesce(a, ARRAY[0, 0]) ORDER BY id) AS aa, array_agg(p ORDER BY id) AS ap, range_agg(r) AS rs, max(a) AS ma, max(h) AS mh, array_agg(g ORDER BY id) AS keys FROM s WHERE id > 0 GROUP BY g');
 SELECT derive.create_view('filters', 'SELECT g, array_agg(i ORDER BY id) FILTER (WHERE b) AS x, array_agg(10 / i ORDER BY id) FILTER (WHERE i <> 0) AS y, count(DISTINCT i) FILTER (WHERE h = ''h1'') AS z,
     nulls(i) FILTER (WHERE b) AS ni, nulls(h) AS nh FROM s GROUP BY g');
