@@ -28,18 +28,17 @@ SELECT derive.create_view('x', 'SELECT nextval(''derive_state.view_id'') FROM a'
 SELECT derive.create_view('x', 'SELECT grp, count(*) FROM a GROUP BY grp HAVING random() > 0.5');
 SELECT derive.create_view('x', 'SELECT sum(n) FILTER (WHERE ts < now()) FROM a');
 
--- Joins that are not inner ones.
-SELECT derive.create_view('x', 'SELECT a.id, b.n FROM a LEFT JOIN b ON b.a_id = a.id');
-SELECT derive.create_view('x', 'SELECT a.id, b.n FROM a RIGHT JOIN b ON b.a_id = a.id');
-SELECT derive.create_view('x', 'SELECT a.id, b.n FROM a FULL JOIN b ON b.a_id = a.id');
+-- Joins with what is no table.
 SELECT derive.create_view('x', 'SELECT a.id, s.x FROM a, LATERAL (SELECT a.n * 2 AS x) s');
-SELECT derive.create_view('x', 'SELECT a.id, s FROM a, generate_series(1, a.grp) s');
-SELECT derive.create_view('x', 'SELECT a.id, v.x FROM a, (VALUES (1), (2)) v(x)');
 
 -- Subqueries, in every place.
+SELECT derive.create_view('x', 'SELECT id FROM a WHERE grp = 1 OR EXISTS (SELECT FROM b WHERE b.a_id = a.id)');
+SELECT derive.create_view('x', 'SELECT id FROM a WHERE EXISTS (SELECT FROM b GROUP BY a_id HAVING count(*) > 1)');
+SELECT derive.create_view('x', 'SELECT id FROM a WHERE EXISTS (SELECT FROM b WHERE n = random())');
+SELECT derive.create_view('x', 'SELECT id FROM a LEFT JOIN b USING (id) WHERE NOT EXISTS (SELECT FROM pg_class WHERE oid = a.id)');
+SELECT derive.create_view('x', 'SELECT grp, set_of(grp), count(*) FROM a GROUP BY grp');
 SELECT derive.create_view('x', 'SELECT id FROM (SELECT id FROM a) s');
 SELECT derive.create_view('x', 'SELECT id, (SELECT max(n) FROM b) FROM a');
-SELECT derive.create_view('x', 'SELECT id FROM a WHERE EXISTS (SELECT FROM b WHERE b.a_id = a.id)');
 SELECT derive.create_view('x', 'SELECT id FROM a WHERE id NOT IN (SELECT a_id FROM b)');
 SELECT derive.create_view('x', 'SELECT grp FROM a GROUP BY grp HAVING count(*) > (SELECT count(*) FROM b)');
 SELECT derive.create_view('x', 'WITH c AS (SELECT id FROM a) SELECT id FROM c');
@@ -60,8 +59,6 @@ SELECT derive.create_view('x', 'SELECT id FROM a EXCEPT SELECT id FROM b');
 SELECT derive.create_view('x', 'SELECT id FROM a INTERSECT SELECT id FROM b');
 SELECT derive.create_view('x', 'SELECT id FROM a FOR UPDATE');
 SELECT derive.create_view('x', 'SELECT id FROM a TABLESAMPLE BERNOULLI (10)');
-SELECT derive.create_view('x', 'SELECT id, set_of(grp) FROM a');
-SELECT derive.create_view('x', 'SELECT id, generate_series(1, grp) FROM a');
 SELECT derive.create_view('x', 'SELECT grp, t, count(*) FROM a GROUP BY GROUPING SETS ((grp), (t))');
 SELECT derive.create_view('x', 'SELECT grp, count(*) FROM a GROUP BY ROLLUP (grp)');
 SELECT derive.create_view('x', 'SELECT grp, count(*) FROM a GROUP BY CUBE (grp)');
@@ -113,8 +110,6 @@ SELECT derive.create_view('x', 'SELECT oid, relname FROM pg_class');
 SELECT derive.create_view('x', 'SELECT table_name FROM information_schema.tables');
 SELECT derive.create_view('x', 'SELECT id FROM derive_state.view');
 SELECT derive.create_view('x', 'SELECT view FROM derive.views');
-SELECT derive.create_view('x', 'SELECT 1 AS one');
-SELECT derive.create_view('x', 'SELECT count(*)');
 SELECT derive.create_view('x', 'SELECT FROM a');
 
 -- Row level security that applies to the view's owner: which rows the query sees would depend on
