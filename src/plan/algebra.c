@@ -205,10 +205,19 @@ from_where(Piece *piece)
 	foreach (lc, piece->items)
 		items = lappend(items, ((FromItem *) lfirst(lc))->sql);
 	if (items != NIL)
-		appendStringInfo(&sql, "\n  FROM %s", join_texts(items, ",\n    "));
+		appendStringInfo(&sql, "\n   FROM %s", join_texts(items, ",\n    "));
 	if (piece->quals != NIL)
 		appendStringInfo(&sql, "\n  WHERE %s", join_texts(piece->quals, " AND "));
 	return sql.data;
+}
+
+/*
+ * Returns "alias.__sign".
+ */
+static char *
+sign_column(const char *alias)
+{
+	return psprintf("%s.%s", alias, quote_identifier(DERIVE_SIGN_COLUMN));
 }
 
 /*
@@ -227,9 +236,12 @@ static char *
 piece_select(DeltaWriter *writer, Piece *piece, List *columns, const int *names)
 {
 	char *list = derive_text_select_list(writer->text, columns, names);
+	char *sign = sign_text(piece);
 
-	return psprintf("SELECT %s AS \"" DERIVE_SIGN_COLUMN "\"%s%s%s", sign_text(piece),
-					list[0] != '\0' ? ", " : "", list, from_where(piece));
+	if (strchr(sign, ' ') != NULL)
+		sign = psprintf("%s AS %s", sign, quote_identifier(DERIVE_SIGN_COLUMN));
+	return psprintf(" SELECT %s%s%s%s", sign, list[0] != '\0' ? ",\n    " : "", list,
+					from_where(piece));
 }
 
 /*
@@ -382,9 +394,7 @@ add_change(DeltaWriter *writer, RegionNode *node, NodeForm form, Piece *piece)
 				 : psprintf("%s %s", quote_identifier(cte->name), alias),
 			 false);
 	piece->signs = lappend(
-		piece->signs, psprintf(form == FORM_UNDO ? "(- %s.\"" DERIVE_SIGN_COLUMN "\")"
-												 : "%s.\"" DERIVE_SIGN_COLUMN "\"",
-							   alias));
+		piece->signs, psprintf(form == FORM_UNDO ? "(- %s)" : "%s", sign_column(alias)));
 }
 
 /*
@@ -421,8 +431,7 @@ add_leaf(DeltaWriter *writer, RegionNode *node, NodeForm form, const int *names,
 		writer->old_used = bms_add_member(writer->old_used, occurrence->source);
 	name = form == FORM_OLD ? derive_region_old_name(source) : source->delta_name;
 	add_item(piece, psprintf("%s %s", quote_identifier(name), alias), false);
-	piece->signs = lappend(piece->signs,
-						   psprintf("%s.\"" DERIVE_SIGN_COLUMN "\"", alias));
+	piece->signs = lappend(piece->signs, sign_column(alias));
 }
 
 /*

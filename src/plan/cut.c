@@ -793,16 +793,32 @@ split(Cut *cut, Query *query, SplitLevel level)
 }
 
 /*
- * True if there is a subquery outside of aggregates' arguments; a walker.
+ * True if there is a subquery outside of aggregates' arguments and of group expressions;
+ * a walker.
  */
 static bool
-sublink_above_groups_walker(Node *node, void *context)
+sublink_above_groups_walker(Node *node, List *groups)
 {
-	if (node == NULL || (IsA(node, Aggref) && ((Aggref *) node)->agglevelsup == 0))
+	if (node == NULL || (IsA(node, Aggref) && ((Aggref *) node)->agglevelsup == 0) ||
+		(!IsA(node, List) && list_member(groups, node)))
 		return false;
 	if (IsA(node, SubLink))
 		return true;
-	return expression_tree_walker(node, sublink_above_groups_walker, context);
+	return expression_tree_walker(node, sublink_above_groups_walker, groups);
+}
+
+/*
+ * Returns the group expressions of a query.
+ */
+static List *
+group_expressions(Query *query)
+{
+	List *groups = NIL;
+	ListCell *lc;
+
+	foreach (lc, query->groupClause)
+		groups = lappend(groups, get_sortgroupclause_expr(lfirst(lc), query->targetList));
+	return groups;
 }
 
 /*
@@ -811,10 +827,12 @@ sublink_above_groups_walker(Node *node, void *context)
 static bool
 stands_on_groups(Query *query)
 {
+	List *groups = group_expressions(query);
+
 	return query->hasWindowFuncs || query->hasTargetSRFs ||
 		   query->distinctClause != NIL ||
-		   sublink_above_groups_walker((Node *) query->targetList, NULL) ||
-		   sublink_above_groups_walker(query->havingQual, NULL);
+		   sublink_above_groups_walker((Node *) query->targetList, groups) ||
+		   sublink_above_groups_walker(query->havingQual, groups);
 }
 
 /* ---------- GROUPING SETS ---------- */
@@ -959,6 +977,36 @@ dissolve_inner_joins(Query *query)
 }
 
 /*
+ * True if something under a join of a query refers to a query around it.
+ */
+static bool
+joins_refer_outside(Query *query)
+{
+	ListCell *lc;
+
+	foreach (lc, query->jointree->fromlist)
+	{
+		int index = -1;
+		Relids members;
+
+		if (!IsA(lfirst(lc), JoinExpr))
+			continue;
+		if (derive_surgery_refers_outside(lfirst(lc), 1))
+			return true;
+		members = derive_surgery_items(lfirst(lc));
+		while ((index = bms_next_member(members, index)) >= 0)
+		{
+			RangeTblEntry *rte = rt_fetch(index, query->rtable);
+
+			if (derive_surgery_refers_outside((Node *) rte->functions, 1) ||
+				derive_surgery_refers_outside((Node *) rte->values_lists, 1))
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
  * Cuts the subqueries among the items of a join tree; direct: no join is around it.
  */
 static void
@@ -980,7 +1028,8 @@ cut_items(Cut *cut, Query *query, Node *node, bool direct)
 	if (derive_surgery_refers_outside((Node *) rte->subquery, 0))
 	{
 		derive_cut_open(cut, rte->subquery);
-		if (direct && derive_cut_is_plain(rte->subquery) && !rte->subquery->hasTargetSRFs)
+		if (direct && derive_cut_is_plain(rte->subquery) &&
+			!rte->subquery->hasTargetSRFs && !joins_refer_outside(rte->subquery))
 			derive_surgery_pull_up(query, index);
 		return;
 	}

@@ -236,6 +236,9 @@ existence(LinkContext *context, SubLink *link, bool negated)
 		link->testexpr = NULL;
 		link->operName = NIL;
 	}
+	/* which columns do not matter; core prints "VALUES" without WHERE if they were its own */
+	sub->targetList = list_make1(
+		makeTargetEntry((Expr *) makeBoolConst(true, false), 1, pstrdup("found"), false));
 	if (negated != all)
 		return (Node *) make_notclause((Expr *) link);
 	return (Node *) link;

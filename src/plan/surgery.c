@@ -149,6 +149,31 @@ item_index(Node *item)
 }
 
 /*
+ * Adds the items of a join tree to a set; a walker.
+ */
+static bool
+items_walker(Node *node, Bitmapset **items)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblRef))
+		*items = bms_add_member(*items, ((RangeTblRef *) node)->rtindex);
+	return expression_tree_walker(node, items_walker, items);
+}
+
+/*
+ * Returns the range table indexes of the items of a join tree, without those of joins.
+ */
+Bitmapset *
+derive_surgery_items(Node *node)
+{
+	Bitmapset *items = NULL;
+
+	items_walker(node, &items);
+	return items;
+}
+
+/*
  * Joins two items of a join tree, with a range table entry for the join.
  */
 static Node *

@@ -11,6 +11,7 @@
 #include "nodes/parsenodes.h"
 
 extern bool derive_surgery_refers_outside(Node *node, int levels);
+extern Bitmapset *derive_surgery_items(Node *node);
 extern void derive_surgery_flatten(Query *query);
 extern void derive_surgery_set_relation(Query *query, RangeTblEntry *rte, Oid relid);
 extern int derive_surgery_add_relation(Query *query, Oid relid, const char *name);

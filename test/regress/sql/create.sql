@@ -76,7 +76,6 @@ SELECT derive.create_view('x', '');
 SELECT derive.create_view('x', 'SELECT id FROM item; SELECT 1');
 SELECT derive.create_view('x', 'DELETE FROM item');
 SELECT derive.create_view('x', 'DELETE FROM item RETURNING id');
-SELECT derive.create_view('x', 'VALUES (1), (2)');
 SELECT derive.create_view('x', 'TABLE no_such_table');
 SELECT derive.create_view('x', 'SELECT no_such_column FROM item');
 SELECT derive.create_view('x', 'SELECT id, id FROM item');

@@ -13,6 +13,8 @@ SELECT * FROM derive.explain(query => 'SELECT id, n FROM a WHERE n > 1');
 SELECT * FROM derive.explain(query => 'SELECT a.id, b.m FROM a JOIN b ON b.a_id = a.id');
 CREATE INDEX b_a_id ON b (a_id);
 SELECT * FROM derive.explain(query => 'SELECT a.id, b.m FROM a JOIN b ON b.a_id = a.id');
+SELECT * FROM derive.explain(query => 'SELECT a.id, b.id AS b, b.m FROM a LEFT JOIN b ON b.a_id = a.id AND b.m > 0');
+SELECT * FROM derive.explain(query => 'SELECT id FROM a WHERE n > 1 AND NOT EXISTS (SELECT FROM b WHERE a_id = a.id)');
 SELECT * FROM derive.explain(query => 'SELECT g, count(*), sum(n), max(id) FROM a GROUP BY g HAVING count(*) > 1');
 SELECT * FROM derive.explain(query => 'SELECT g, sum(f) AS s FROM a GROUP BY g');
 SELECT * FROM derive.explain(query => 'SELECT count(*) FROM a');
