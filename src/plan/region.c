@@ -263,8 +263,11 @@ derive_region_leaf_expressions(Region *region, int occurrence)
 static bool
 alias_is_taken(Region *region, const char *alias)
 {
-	if (strncmp(alias, "change_", strlen("change_")) == 0 || strcmp(alias, "flip") == 0 ||
-		strcmp(alias, "candidate") == 0)
+	size_t prefix = strlen("change_");
+
+	if ((strncmp(alias, "change_", prefix) == 0 &&
+		 strspn(alias + prefix, "0123456789") == strlen(alias + prefix)) ||
+		strcmp(alias, "flip") == 0 || strcmp(alias, "candidate") == 0)
 		return true;
 	for (int i = 0; i < region->noccurrences; i++)
 	{

@@ -56,6 +56,11 @@ SELECT derive.create_view('values_left', 'SELECT v.w, b.z FROM (VALUES (1, ''one
 SELECT derive.create_view('values_lateral', 'SELECT a.t, v.q FROM a, b, LATERAL (VALUES (a.y), (b.z)) v(q) WHERE a.x = b.x');
 SELECT derive.create_view('set_returning', 'SELECT t, generate_series(1, y) AS g, generate_series(1, 2) AS h FROM a');
 
+-- Merged columns inside EXISTS, and names that the delta uses itself.
+SELECT derive.create_view('merged', 'SELECT x, t, z FROM a FULL JOIN b USING (x) WHERE NOT EXISTS (SELECT FROM c WHERE c.z = x)');
+SELECT derive.create_view('merged_named', 'SELECT j.x, j.t FROM (a LEFT JOIN b USING (x)) j WHERE EXISTS (SELECT FROM c LEFT JOIN b USING (z) WHERE c.z = j.x)');
+SELECT derive.create_view('taken_names', 'SELECT flip.t, candidate.z, change_1.label FROM a flip LEFT JOIN (b candidate LEFT JOIN c change_1 ON change_1.z = candidate.z) ON flip.x < candidate.x');
+
 -- Groups over all that.
 SELECT derive.create_view('group_left', 'SELECT b.z, count(*) AS n, count(a.x) AS m, sum(a.y) AS y, min(a.t) AS t, max(b.p) AS p FROM a LEFT JOIN b ON a.x = b.x GROUP BY b.z');
 SELECT derive.create_view('group_full', 'SELECT x, count(*) AS n, sum(b.z) AS z, min(a.t) AS t FROM a FULL JOIN b USING (x) GROUP BY x');
