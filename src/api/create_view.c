@@ -569,6 +569,16 @@ create_hidden_parts(NewView *view, Oid owner)
 	derive_catalog_insert_view(&view->row);
 }
 
+/* Plans a block's content once, so that what core cannot plan is refused now. */
+static void
+check_plannable(ViewPlan *plan)
+{
+	SPIPlanPtr prepared = SPI_prepare(derive_plan_full_sql(plan), 0, NULL);
+
+	if (prepared == NULL || SPI_plan_get_cached_plan(prepared) == NULL)
+		elog(ERROR, "could not plan a block of the query");
+}
+
 /*
  * Creates a stage of a view, see cut.h; arg: the view.  Returns its table, which is
  * locked because it is new.
@@ -585,6 +595,7 @@ create_stage(Query *block, void *arg)
 	stage->schema = DERIVE_STATE_SCHEMA;
 	stage->query = stage->block = block;
 	stage->plan = derive_plan_make(copyObject(block), NULL);
+	check_plannable(stage->plan);
 	stage->row.key = stage->plan->key;
 	stage->row.paused = root->row.paused;
 	stage->row.part_of = root->row.view;
@@ -692,6 +703,7 @@ make_stages(NewView *view)
 		view->block = view->query;
 	drop_unused_stages(view);
 	view->plan = derive_plan_make(copyObject(view->block), NULL);
+	check_plannable(view->plan);
 }
 
 /*

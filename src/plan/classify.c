@@ -19,6 +19,7 @@
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
+#include "utils/lsyscache.h"
 
 #include "plan/classify.h"
 #include "plan/region.h"
@@ -43,6 +44,34 @@ first_obstacle(const Obstacle *obstacles, int n)
 			return obstacles[i].construct;
 	}
 	return NULL;
+}
+
+/*
+ * True if core can always carry out a full join with these conditions, even where no
+ * condition above makes a left one of it: some equality can be hashed, or there is none.
+ */
+static bool
+is_full_joinable(Node *quals)
+{
+	ListCell *lc;
+
+	if (quals == NULL || IsA(quals, Const))
+		return true;
+	foreach (lc, derive_region_split_condition(quals))
+	{
+		OpExpr *op = lfirst(lc);
+		Bitmapset *left;
+		Bitmapset *right;
+
+		if (!IsA(op, OpExpr) || list_length(op->args) != 2 ||
+			!op_hashjoinable(op->opno, exprType(linitial(op->args))))
+			continue;
+		left = pull_varnos(NULL, linitial(op->args));
+		right = pull_varnos(NULL, lsecond(op->args));
+		if (!bms_is_empty(left) && !bms_is_empty(right) && !bms_overlap(left, right))
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -77,6 +106,8 @@ join_tree_obstacle(Query *query, Node *node)
 
 		if (checkExprHasSubLink(join->quals))
 			return "a subquery in a join condition";
+		if (join->jointype == JOIN_FULL && !is_full_joinable(join->quals))
+			return "a full join without an equality that can be hashed";
 		obstacle = join_tree_obstacle(query, join->larg);
 		return obstacle ? obstacle : join_tree_obstacle(query, join->rarg);
 	}
