@@ -178,7 +178,7 @@ follow_obstacle(LiveView *view, LiveView *obstacle)
 {
 	const char *name = get_rel_name(obstacle->view);
 
-	if (view->state == VIEW_BUILDING)
+	if (view->state == VIEW_BUILDING && obstacle->state != VIEW_FAILED)
 		return;
 	if (obstacle->part_of == (OidIsValid(view->part_of) ? view->part_of : view->view) &&
 		!obstacle->paused)

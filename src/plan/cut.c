@@ -688,6 +688,57 @@ split_mutator(Node *node, SplitContext *context)
 }
 
 /*
+ * True if a list of SortGroupClauses refers to a column.
+ */
+static bool
+clauses_refer_to(List *clauses, TargetEntry *tle)
+{
+	ListCell *lc;
+
+	foreach (lc, clauses)
+		if (lfirst_node(SortGroupClause, lc)->tleSortGroupRef == tle->ressortgroupref)
+			return true;
+	return false;
+}
+
+/*
+ * Makes the columns of the query above a split by whole columns: those of the query below
+ * that are visible, or that the clauses above refer to.
+ */
+static void
+split_columns(Query *inner, Query *outer)
+{
+	List *visible = NIL;
+	List *hidden = NIL;
+	ListCell *lc;
+
+	foreach (lc, inner->targetList)
+	{
+		TargetEntry *tle = lfirst_node(TargetEntry, lc);
+		Node *expr = (Node *) tle->expr;
+		TargetEntry *above;
+
+		if (tle->resjunk && (tle->ressortgroupref == 0 ||
+							 (!clauses_refer_to(outer->sortClause, tle) &&
+							  !clauses_refer_to(outer->distinctClause, tle))))
+		{
+			hidden = lappend(hidden, tle);
+			continue;
+		}
+		visible = lappend(visible, tle);
+		above = flatCopyTargetEntry(tle);
+		above->resno = list_length(visible);
+		above->expr = (Expr *) makeVar(1, above->resno, exprType(expr), exprTypmod(expr),
+									   exprCollation(expr), 0);
+		outer->targetList = lappend(outer->targetList, above);
+		tle->resjunk = false;
+	}
+	inner->targetList = list_concat(visible, hidden);
+	foreach (lc, inner->targetList)
+		lfirst_node(TargetEntry, lc)->resno = foreach_current_index(lc) + 1;
+}
+
+/*
  * Splits a query: what is below the level becomes a stage, and what is above is
  * returned as a query over it.
  */
@@ -727,17 +778,7 @@ split(Cut *cut, Query *query, SplitLevel level)
 	if (level == SPLIT_COLUMNS)
 	{
 		outer->hasTargetSRFs = outer->hasSubLinks = false;
-		foreach (lc, inner->targetList)
-		{
-			TargetEntry *tle = lfirst_node(TargetEntry, lc);
-			Node *expr = (Node *) tle->expr;
-			TargetEntry *above = flatCopyTargetEntry(tle);
-
-			above->expr = (Expr *) makeVar(1, tle->resno, exprType(expr),
-										   exprTypmod(expr), exprCollation(expr), 0);
-			outer->targetList = lappend(outer->targetList, above);
-			tle->resjunk = false;
-		}
+		split_columns(inner, outer);
 	}
 	else
 	{

@@ -32,8 +32,17 @@ sub case_text
 	my ($fault) = @_;
 	my $case = $fault->{case};
 	my $text = "-- $fault->{kind}: " . ($fault->{detail} =~ s/\s*\n\s*/ /gr) . "\n-- Seed $fault->{seed}, batch $fault->{batch}"
-	  . ($fault->{what} ? '' : '; not reproduced alone, this is all of it') . ".\n\n-- setup\n" . schema_sql() . tables_sql($case->{tables}, $case->{gone});
+	  . ($fault->{what} ? '' : '; not reproduced alone, this is all of it') . ".\n\n-- setup\n";
+	my $tables = tables_sql($case->{tables}, $case->{gone});
+	my $used = join ' ', $tables, map { $_->{sql} } @{ $case->{views} };
 
+	# Of the types and functions, those that are used.
+	for my $statement (split /(?<=;\n)/, schema_sql())
+	{
+		my ($name) = $statement =~ /(f\.\w+)/;
+		$text .= $statement if !$name || $used =~ /\Q$name\E/ || ($name eq 'f.weigh' && $used =~ /f\.weight/);
+	}
+	$text .= $tables;
 	$text .= change_sql($_) . ";\n" for @{ $case->{rows} };
 	$text .= "\n-- view $_->{name}\n" . pretty($_->{sql}) . ";\n" for @{ $case->{views} };
 	for my $round (@{ $case->{rounds} })
@@ -52,7 +61,7 @@ sub write_case
 	my $n = 1;
 
 	mkdir $dir unless -d $dir;
-	$n++ while glob(sprintf '%s/%03d_*', $dir, $n);
+	$n++ while grep { -e } glob(sprintf '%s/%03d_*', $dir, $n);
 	my $file = sprintf '%s/%03d_%s.sql', $dir, $n, $fault->{kind};
 	open my $out, '>', $file or die "$file: $!\n";
 	print $out case_text($fault);

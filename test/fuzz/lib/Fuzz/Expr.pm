@@ -244,7 +244,13 @@ sub bool_expr
 	my $t = type_in_scope($scope);
 	my $e = sub { expr($_[0] // $t, $scope, $size - 1) };
 
-	return comparison($e->(), $e->()) if $kind eq 'compare';
+	if ($kind eq 'compare')
+	{
+		my ($x, $y) = ($e->(), $e->());
+		$y = $e->() if $x == $y;
+		$y = const($t) if $x == $y;
+		return comparison($x, $y);
+	}
 	return comparison(expr($t, $scope, 0), const($t, 0)) if $kind eq 'constant';
 	return node('bool', '(%s IS ' . pick('NULL', 'NOT NULL') . ')', $e->()) if $kind eq 'null';
 	return node('bool', '(%s ' . uc($kind) . ' %s)', bool_expr($scope, $size - 1), bool_expr($scope, $size - 1))
@@ -289,9 +295,9 @@ my %aggregates = (
 		[ 0.3, 'stddev_pop(%s)', 'int' ], [ 0.3, 'var_samp(%s)', 'int' ] ],
 	xnum => [ [ 1, 'trim_scale(min(%s))', 'num' ], [ 1, 'trim_scale(max(%s))', 'num' ], [ 1, 'trim_scale(sum(%s))', 'num' ],
 		[ 0.3, 'trim_scale(avg(DISTINCT %s))', 'int' ],
-		[ 0.3, q{round((avg(%s))::numeric, 6)}, 'flt' ],
-		[ 0.3, q{round((percentile_cont(0.5) WITHIN GROUP (ORDER BY %s))::numeric, 6)}, 'flt' ],
-		[ 0.2, q{round((cume_dist(1) WITHIN GROUP (ORDER BY %s))::numeric, 6)}, 'int' ] ],
+		[ 0.3, q{trim_scale(round((avg(%s))::numeric, 6))}, 'flt' ],
+		[ 0.3, q{trim_scale(round((percentile_cont(0.5) WITHIN GROUP (ORDER BY %s))::numeric, 6))}, 'flt' ],
+		[ 0.2, q{trim_scale(round((cume_dist(1) WITHIN GROUP (ORDER BY %s))::numeric, 6))}, 'int' ] ],
 	int => [ [ 3, 'min(%s)', 'int' ], [ 3, 'max(%s)', 'int' ],
 		[ 0.7, 'percentile_disc(0.5) WITHIN GROUP (ORDER BY %s)', 'int' ], [ 0.5, 'mode() WITHIN GROUP (ORDER BY %s)', 'int' ],
 		[ 0.3, 'bit_or(%s)', 'int' ], [ 0.3, 'bit_xor(%s)', 'int' ] ],

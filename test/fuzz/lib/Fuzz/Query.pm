@@ -125,8 +125,7 @@ sub func_item
 {
 	my ($scope) = @_;
 	my $a = alias();
-	my ($format, $type, @kids) = weighted(
-		2 => 0, 2 => 1) ? ('unnest(%s)', 'int', expr('ia', $scope, 1))
+	my ($format, $type, @kids) = chance(0.5) ? ('unnest(%s)', 'int', expr('ia', $scope, 1))
 	  : ('generate_series(%s, 3)', 'int', node('int', 'GREATEST(%s, 0)', expr('int', $scope, 1)));
 	my @cols = ([ 'c1', $type ]);
 	my $ord = chance(0.3);
@@ -278,7 +277,11 @@ sub wanted_type
 	my @types = map { $_->{t} } @{ $scope->{cols} };
 
 	@types = grep { is_exact($_) } @types if $want->{exact};
-	return $own->() if $own && chance(0.5);
+	if ($own && chance(0.5))
+	{
+		my $t = $own->();
+		return $t if is_exact($t) || !$want->{exact};
+	}
 	return @types && chance(0.9) ? pick(@types) : $want->{exact} ? random_exact_type() : random_type();
 }
 
@@ -326,7 +329,10 @@ sub group_block
 	my ($ctx, $want) = @_;
 	my ($q, $scope) = random_source($ctx, $want);
 	my @keys = group_keys($scope);
-	my $kind = !@keys ? 'none' : weighted(80 => 'plain', 5 => 'rollup', 3 => 'cube', 5 => 'sets');
+
+	# Only bare columns in grouping sets: what an expression in the key shows elsewhere where it is
+	# not grouped by depends on the plan in versions before 18.
+	my $kind = !@keys ? 'none' : weighted(80 => 'plain', (grep { !$_->{col} } @keys) ? () : (6 => 'rollup', 4 => 'cube', 6 => 'sets'));
 	my $grouped = { outer => $scope->{outer}, depth => $scope->{depth}, subquery => $scope->{subquery} };
 
 	$q->{group} = { kind => $kind, keys => \@keys };
@@ -381,8 +387,8 @@ my @windows = (
 	[ 1, 'int', 'nth_value(%s, 2) OVER!', ['int'], 'rows' ], [ 1, 'txt', 'last_value(%s) OVER!', ['txt'], 'rows' ],
 	[ 2, 'txt', 'lag(%s) OVER!', ['txt'], 'total' ], [ 1, 'txt', 'max(%s) OVER!', ['txt'], 'frame' ],
 	[ 1, 'txt', 'string_agg(%s, NULL) OVER!', ['txt'], 'rows' ], [ 1, 'bool', 'bool_or(%s) OVER!', ['bool'], 'frame' ],
-	[ 1, 'xnum', 'round((percent_rank() OVER!)::numeric, 6)', [], 'any' ],
-	[ 1, 'xnum', 'round((cume_dist() OVER!)::numeric, 6)', [], 'any' ], [ 1, 'date', 'lead(%s) OVER!', ['date'], 'total' ],
+	[ 1, 'xnum', 'trim_scale(round((percent_rank() OVER!)::numeric, 6))', [], 'any' ],
+	[ 1, 'xnum', 'trim_scale(round((cume_dist() OVER!)::numeric, 6))', [], 'any' ], [ 1, 'date', 'lead(%s) OVER!', ['date'], 'total' ],
 	[ 1, 'ia', 'array_agg(%s) OVER!', ['int'], 'rows' ],
 );
 
@@ -431,7 +437,6 @@ sub window_block
 
 	for my $t (wanted_types($want, $scope, sub { pick(qw(big big int num txt)) }))
 	{
-		$t = 'xnum' if $want->{exact} && $t eq 'num';
 		push @nodes, chance(0.5) ? plain_expr($t, $scope) : expr($t, $with, 1);
 	}
 	if (!$want->{types})
@@ -446,6 +451,8 @@ sub window_block
 sub distinct_block
 {
 	my ($ctx, $want) = @_;
+
+	return plain_block($ctx, $want) if grep { !is_exact($_) } @{ $want->{types} // [] };
 	my $q = random_block($ctx, { %$want, exact => 1, kinds => [ 8 => 'plain', 2 => 'group', 1 => 'window' ] });
 
 	$q->{distinct} = 1;
@@ -495,6 +502,9 @@ sub setop_block
 {
 	my ($ctx, $want) = @_;
 	my $op = weighted(5 => 'UNION ALL', 3 => 'UNION', 2 => 'INTERSECT', 1 => 'INTERSECT ALL', 3 => 'EXCEPT', 1.5 => 'EXCEPT ALL');
+
+	# Which of several equal rows such an operation keeps is open.
+	$op = 'UNION ALL' if grep { !is_exact($_) } @{ $want->{types} // [] };
 	my $exact = $op ne 'UNION ALL' || $want->{exact};
 	my $down = deeper($ctx);
 	my $l = random_block($down, { %$want, exact => $exact });
@@ -519,8 +529,7 @@ sub cte_block
 		push @{ $inner->{ctes} }, $w;
 	}
 	my $q = random_block(deeper($inner, depth => $ctx->{depth} - 1), $want);
-	return $q if $q->{with};
-	$q->{with} = \@with;
+	unshift @{ $q->{with} }, @with;
 	return $q;
 }
 
@@ -549,8 +558,7 @@ sub recursive_block
 	push @{ $two->{where} }, node('bool', '(%s < 2)', $r2) if $bounded;
 	$w->{s} = { q => 'setop', op => $bounded ? pick('UNION ALL', 'UNION') : 'UNION', l => $one, r => $two, fixed => 1 };
 	my $q = random_block(deeper($ctx, ctes => [ @{ $ctx->{ctes} }, $w ]), $want);
-	return $q if $q->{with};
-	$q->{with} = [$w];
+	unshift @{ $q->{with} }, $w;
 	return $q;
 }
 

@@ -277,6 +277,7 @@ sub verify_finds
 	my ($self, $v) = @_;
 	my ($n) = eval { $self->{db}->selectrow_array("SELECT count(*) FROM derive.verify('f.$v->{name}')") };
 
+	$self->{count}{ defined $n ? 'verified' : 'verify failed' }++;
 	return $n ? 1 : 0;
 }
 

@@ -191,7 +191,6 @@ sub query_edits
 		$add->(sub { delete $_[0]{$clause} }) if $n->{$clause} && (ref $n->{$clause} ne 'ARRAY' || @{ $n->{$clause} });
 	}
 	$add->(sub { delete $_[0]{order}; delete $_[0]{limit}; delete $_[0]{on} }) if $n->{order};
-	$add->(sub { $_[0]{q} = 'select'; $_[0]{from} = { f => 'sub', s => { %{ $_[0] } }, a => 'x' } }) if 0;
 	if ($n->{q} eq 'setop' && !$n->{fixed})
 	{
 		$add->(sub { $_[0]{op} = 'UNION ALL' }) if $n->{op} =~ /^UNION$/;
@@ -317,6 +316,8 @@ sub shrink_steps
 
 	$case->{rounds} = shorten($case->{rounds}, $end, sub { shows($run, { %$case, rounds => $_[0] }, $kind) })
 	  if @{ $case->{rounds} } > 1;
+	my $alone = { %$case, rounds => [ map { [ map { { %$_, s => 0 } } @$_ ] } @{ $case->{rounds} } ] };
+	$case = $alone if grep({ $_->{s} != 0 } map { @$_ } @{ $case->{rounds} }) && shows($run, $alone, $kind);
 	for my $r (0 .. $#{ $case->{rounds} })
 	{
 		my $with = sub { my ($steps) = @_; my @rounds = @{ $case->{rounds} }; $rounds[$r] = $steps; return { %$case, rounds => \@rounds } };
