@@ -167,6 +167,46 @@ my @views = (
 	rows_and_source => q{SELECT b.a, count(*) AS n FROM v.bag_rows b JOIN o.dim d ON d.id = b.a
 		GROUP BY b.a},
 	copy_of_copy => q{SELECT a, c FROM v.bag_rows WHERE a IS NOT NULL},
+
+	# Joins that keep rows, and existence.
+	dim_left => q{SELECT d.id, d.label, f.name, f.qty FROM o.dim d LEFT JOIN o.fact f
+		ON f.grp = d.id AND f.flag},
+	dim_left_agg => q{SELECT d.id, count(f.id) AS n, sum(f.qty) AS q FROM o.dim d
+		LEFT JOIN o.fact f ON f.grp = d.id LEFT JOIN o.comp c ON c.ref = f.sub AND c.k1 < 4
+		GROUP BY d.id},
+	bag_full => q{SELECT b.a, b.c, c.k1, c.k2 FROM o.bag b FULL JOIN o.comp c
+		ON b.b = c.ref AND c.k1 = 2},
+	dim_exists => q{SELECT id FROM o.dim d WHERE EXISTS (SELECT FROM o.bag b WHERE b.a = d.id)
+		AND NOT EXISTS (SELECT FROM o.fact f WHERE f.grp = d.id AND f.qty > 12)},
+	fact_not_in => q{SELECT id FROM o.fact WHERE grp NOT IN (SELECT b FROM o.bag WHERE c = 'c2')},
+
+	# Queries of several stages.
+	best_groups => q{SELECT g.big, count(*) AS n FROM (SELECT grp, sum(qty) > 40 AS big
+		FROM o.fact GROUP BY grp) g GROUP BY g.big},
+	union_all_keys => q{SELECT grp AS k FROM o.fact UNION ALL SELECT a FROM o.bag},
+	union_keys => q{SELECT grp AS k, sub AS l FROM o.fact UNION SELECT a, b FROM o.bag},
+	except_keys => q{SELECT a FROM o.bag EXCEPT ALL SELECT grp FROM o.fact},
+	intersect_keys => q{SELECT a, b FROM o.bag INTERSECT SELECT grp, sub FROM o.fact},
+	rollup => q{SELECT grp, sub, count(*) AS n, GROUPING(grp, sub) AS level
+		FROM o.fact GROUP BY ROLLUP (grp, sub)},
+	with_twice => q{WITH t AS (SELECT grp, count(*) AS n FROM o.fact GROUP BY grp)
+		SELECT x.grp, y.grp AS other FROM t x JOIN t y ON x.n = y.n AND x.grp < y.grp},
+	scalars => q{SELECT d.id, (SELECT sum(qty) FROM o.fact f WHERE f.grp = d.id) AS q,
+		(SELECT count(*) FROM o.bag b WHERE b.a = d.id) AS n FROM o.dim d},
+	above_average => q{SELECT id, qty FROM o.fact WHERE qty > (SELECT avg(qty) FROM o.fact)},
+	large_groups => q{SELECT grp FROM o.fact GROUP BY grp
+		HAVING count(*) > (SELECT count(*) FROM o.dim)},
+
+	# Parts computed again, and whole queries.
+	ranked => q{SELECT id, grp, row_number() OVER (PARTITION BY grp ORDER BY qty, id) AS nr,
+		sum(qty) OVER (PARTITION BY grp) AS q FROM o.fact},
+	latest => q{SELECT DISTINCT ON (grp) grp, id, qty FROM o.fact ORDER BY grp, qty DESC, id},
+	labels => q{SELECT grp, array_agg(id ORDER BY id) AS ids, count(DISTINCT sub) AS subs,
+		percentile_disc(0.5) WITHIN GROUP (ORDER BY qty) AS mid FROM o.fact GROUP BY grp},
+	distinct_bag => q{SELECT DISTINCT a, c FROM o.bag},
+	top_ten => q{SELECT id, qty FROM o.fact ORDER BY qty DESC NULLS LAST, id LIMIT 10},
+	reachable => q{WITH RECURSIVE r(id, root) AS (SELECT id, id FROM o.dim UNION
+		SELECT d.id, r.root FROM o.dim d JOIN r ON d.parent = r.id) SELECT id, root FROM r},
 );
 
 # Equations between views that hold at every frontier, for consistent_midflight().
