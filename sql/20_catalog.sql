@@ -26,7 +26,7 @@ COMMENT ON COLUMN derive_state.view.query IS 'ordinary view that holds the query
 COMMENT ON COLUMN derive_state.view.definition IS 'ordinary view that holds the block that is maintained: the query itself, or what is left of it over its stages';
 COMMENT ON COLUMN derive_state.view.state_table IS 'state of the aggregate stage, if there is one';
 COMMENT ON COLUMN derive_state.view.key IS 'column numbers of the view that identify a row; NULL: none';
-COMMENT ON COLUMN derive_state.view.rule IS 'how it is maintained: algebra, affected keys or recompute; of a view, the worst among its stages';
+COMMENT ON COLUMN derive_state.view.rule IS 'how it is maintained: algebra, affected keys or recompute';
 COMMENT ON COLUMN derive_state.view.refreshes IS 'number of refreshes that were asked for';
 
 CREATE TABLE derive_state.progress

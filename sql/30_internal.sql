@@ -36,7 +36,7 @@ COMMENT ON FUNCTION derive_state.pipeline_status() IS
 	'this database''s entry in shared memory; no row if it has none';
 
 CREATE FUNCTION derive_state.view_statistics(view regclass,
-	OUT rows_changed bigint, OUT ticks bigint, OUT recomputes bigint,
+	OUT rows_changed bigint, OUT ticks bigint, OUT recomputes bigint, OUT repairs bigint,
 	OUT last_tick_at timestamptz, OUT last_tick_time interval) RETURNS record
 	LANGUAGE c VOLATILE STRICT
 	AS 'MODULE_PATHNAME', 'derive_view_statistics';

@@ -38,7 +38,11 @@ SELECT v.view,
                  pg_catalog.concat_ws(': ', 'the pipeline is '
                      OPERATOR(pg_catalog.||) COALESCE(p.state, 'not loaded'), NULLIF(p.reason, ''))
             ELSE COALESCE(g.reason, '') END AS reason,
-       v.rule,
+       (SELECT r.rule
+        FROM derive_state.view r
+        WHERE v.view OPERATOR(pg_catalog.=) ANY (ARRAY[r.view, r.part_of])
+        ORDER BY pg_catalog.array_position(ARRAY['recompute', 'affected keys', 'algebra'], r.rule)
+        LIMIT 1) AS rule,
        COALESCE(g.frontier_lsn, p.applied_lsn) AS applied_lsn,
        GREATEST(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(),
                 COALESCE(g.frontier_lsn, p.applied_lsn)), 0)::bigint AS lag_bytes,
@@ -56,5 +60,21 @@ FROM derive_state.view v
 WHERE v.part_of IS NULL;
 COMMENT ON VIEW derive.views IS 'the derived views of this database, their state and how far they are';
 
-REVOKE ALL ON TABLE derive.pipelines, derive.views FROM PUBLIC;
-GRANT SELECT ON TABLE derive.pipelines, derive.views TO PUBLIC;
+CREATE VIEW derive.stages AS
+SELECT COALESCE(v.part_of, v.view) AS view,
+       v.view AS stage,
+       pg_catalog.btrim(pg_catalog.pg_get_viewdef(v.definition), ' ;') AS query,
+       v.rule,
+       s.rows_changed,
+       s.ticks,
+       s.recomputes,
+       s.repairs,
+       s.last_tick_at,
+       s.last_tick_time
+FROM derive_state.view v
+     CROSS JOIN LATERAL derive_state.view_statistics(v.view) s
+ORDER BY COALESCE(v.part_of, v.view), v.id;
+COMMENT ON VIEW derive.stages IS 'the stages of the derived views, the view''s own last: what each one computes, by which rule, and how often it was recomputed';
+
+REVOKE ALL ON TABLE derive.pipelines, derive.views, derive.stages FROM PUBLIC;
+GRANT SELECT ON TABLE derive.pipelines, derive.views, derive.stages TO PUBLIC;

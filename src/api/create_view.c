@@ -555,17 +555,12 @@ rule_name(StageRule rule)
 static void
 create_hidden_parts(NewView *view, Oid owner)
 {
-	StageRule rule = view->plan->rule;
-	ListCell *lc;
-
 	create_definitions(view);
 	if (view->plan->stage->kind == STAGE_FOLD)
 		create_state(view, owner);
 	create_trigger(view, quote_qualified_identifier(view->schema, view->name),
 				   view->row.view);
-	foreach (lc, view->stages)
-		rule = Max(rule, ((NewView *) lfirst(lc))->plan->rule);
-	view->row.rule = rule_name(rule);
+	view->row.rule = rule_name(view->plan->rule);
 	derive_catalog_insert_view(&view->row);
 }
 

@@ -211,7 +211,9 @@ canonical_value(Oid type, bool nested, Form_pg_attribute att, Datum value)
 		return OidIsValid(element) ? canonical_array(element, value)
 								   : canonical_row(value);
 	}
-	if (VARATT_IS_SHORT(varlena) && (att == NULL || att->attstorage != TYPSTORAGE_PLAIN))
+	/* the macro for short values is true of external and expanded ones, too */
+	if (VARATT_IS_SHORT(varlena) && !VARATT_IS_EXTERNAL(varlena) &&
+		(att == NULL || att->attstorage != TYPSTORAGE_PLAIN))
 		return value;
 	if (!VARATT_IS_EXTENDED(varlena))
 		return value;

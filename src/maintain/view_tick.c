@@ -123,6 +123,7 @@ maintain(Maintainer *m, LiveView *view, bool recompute)
 	SourceDelta *out = view->cohort ? derive_delta_find(&view->cohort->deltas, view->view)
 									: NULL;
 	bool repair = false;
+	bool diverged = false;
 	RunnerStats stats;
 	ErrorData *error;
 	instr_time start, elapsed;
@@ -138,7 +139,7 @@ maintain(Maintainer *m, LiveView *view, bool recompute)
 				 "derived view \"%s\" is not what its source changes say; recomputing it",
 				 get_rel_name(view->view)),
 			 errdetail("%s", describe_error(error))));
-		recompute = repair = true;
+		recompute = repair = diverged = true;
 		error = run_protected(m, view, recompute, out, &stats);
 	}
 	INSTR_TIME_SET_CURRENT(elapsed);
@@ -166,6 +167,7 @@ maintain(Maintainer *m, LiveView *view, bool recompute)
 		out->lost_reason = "it was repaired";
 	}
 	derive_view_stats_count(view->view, stats.rows_changed, stats.recomputed,
+							diverged,
 							INSTR_TIME_GET_MICROSEC(elapsed));
 }
 

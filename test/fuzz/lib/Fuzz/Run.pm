@@ -10,7 +10,8 @@
 #
 # Kinds of faults: diff (the view's table is not its query), verify (derive.verify says so), failed
 # (the view failed, its query does not), touched (a change in an unused column wrote to the view),
-# stuck (derive.wait came to no end), crash (the server threw everybody out).
+# stuck (derive.wait came to no end), repaired (a delta did not fit what was stored, and the view was
+# recomputed), crash (the server threw everybody out).
 
 package Fuzz::Run;
 
@@ -241,6 +242,8 @@ sub check_views
 
 	my $states = $db->selectall_arrayref(q{SELECT view::text, reason FROM derive.views WHERE state = 'failed'});
 	my %failed = map { $_->[0] =~ s/^f\.//r => $_->[1] } @$states;
+	my %repaired = map { $_->[0] =~ s/^f\.//r => 1 } @{ $db->selectall_arrayref(
+		'SELECT DISTINCT view::text FROM derive.stages WHERE repairs > 0') };
 	$db->do('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
 	for my $v (@views)
 	{
@@ -261,6 +264,11 @@ sub check_views
 		{
 			$fault{ $v->{name} } = 'diff';
 			$v->{detail} = "rows and hash $prints[0] instead of $prints[1]";
+		}
+		elsif ($repaired{ $v->{name} } && !$v->{repaired}++)
+		{
+			$fault{ $v->{name} } = 'repaired';
+			$v->{detail} = 'a delta did not fit what was stored';
 		}
 		$self->{count}{comparisons}++;
 	}
