@@ -37,7 +37,7 @@ SELECT v.view,
             WHEN g.state OPERATOR(pg_catalog.=) 'live' AND NOT l.runs THEN
                  pg_catalog.concat_ws(': ', 'the pipeline is '
                      OPERATOR(pg_catalog.||) COALESCE(p.state, 'not loaded'), NULLIF(p.reason, ''))
-            ELSE COALESCE(g.reason, '') END AS reason,
+            ELSE COALESCE(NULLIF(g.reason, ''), f.reason, '') END AS reason,
        (SELECT r.rule
         FROM derive_state.view r
         WHERE v.view OPERATOR(pg_catalog.=) ANY (ARRAY[r.view, r.part_of])
@@ -57,6 +57,18 @@ FROM derive_state.view v
      LEFT JOIN derive_state.pipeline_status() p ON true
      CROSS JOIN LATERAL (SELECT COALESCE(p.state OPERATOR(pg_catalog.=) 'running', false) AS runs) l
      CROSS JOIN LATERAL derive_state.view_statistics(v.view) s
+     -- foreign tables and materialized views, whose changes are not in the log
+     LEFT JOIN LATERAL (
+         SELECT 'as of its last refresh: '
+                OPERATOR(pg_catalog.||) pg_catalog.string_agg(DISTINCT c.oid::regclass::text, ', ') AS reason
+         FROM derive_state.view w
+              JOIN pg_catalog.pg_rewrite r ON r.ev_class OPERATOR(pg_catalog.=) w.definition
+              JOIN pg_catalog.pg_depend d ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::regclass
+                   AND d.objid OPERATOR(pg_catalog.=) r.oid
+                   AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::regclass
+              JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) d.refobjid
+                   AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['f'::"char", 'm'])
+         WHERE v.view OPERATOR(pg_catalog.=) ANY (ARRAY[w.view, w.part_of])) f ON true
 WHERE v.part_of IS NULL;
 COMMENT ON VIEW derive.views IS 'the derived views of this database, their state and how far they are';
 

@@ -564,14 +564,21 @@ create_hidden_parts(NewView *view, Oid owner)
 	derive_catalog_insert_view(&view->row);
 }
 
-/* Plans a block's content once, so that what core cannot plan is refused now. */
+/*
+ * Plans a block's content once, as the current user, so that what core cannot plan is
+ * refused now.
+ */
 static void
 check_plannable(ViewPlan *plan)
 {
-	SPIPlanPtr prepared = SPI_prepare(derive_plan_full_sql(plan), 0, NULL);
+	OwnerScope scope;
+	SPIPlanPtr prepared;
 
+	derive_owner_enter(&scope, GetUserId());
+	prepared = SPI_prepare(derive_plan_full_sql(plan), 0, NULL);
 	if (prepared == NULL || SPI_plan_get_cached_plan(prepared) == NULL)
 		elog(ERROR, "could not plan a block of the query");
+	derive_owner_leave(&scope);
 }
 
 /*

@@ -93,6 +93,8 @@ join_tree_obstacle(Query *query, Node *node)
 			{subquery, "a subquery in FROM"},
 			{rte->rtekind == RTE_TABLEFUNC, "XMLTABLE or JSON_TABLE"},
 			{rte->tablesample != NULL, "TABLESAMPLE"},
+			{rte->rtekind == RTE_RELATION && derive_sources_is_silent(rte->relid),
+			 "a foreign table or a materialized view"},
 			{checkExprHasSubLink((Node *) rte->functions) ||
 				 checkExprHasSubLink((Node *) rte->values_lists),
 			 "a subquery in a function of FROM or in VALUES"},

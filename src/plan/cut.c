@@ -17,6 +17,7 @@
  *	- steps that stand on one another are cut apart: LIMIT over DISTINCT over windows
  *	  over groups; subqueries and set-returning functions over groups, too;
  *	- GROUPING SETS become a UNION ALL of one grouping for each set;
+ *	- foreign tables and materialized views are read through a stage that holds a copy;
  *	- subqueries in FROM are merged into their parent if they are plain and no outer
  *	  join stands between; else they become stages;
  *	- subqueries in expressions: see cut_sublinks.c;
@@ -57,6 +58,7 @@
 #include "base/compat.h"
 #include "plan/cut_private.h"
 #include "plan/region.h"
+#include "plan/sources.h"
 #include "plan/surgery.h"
 
 /* More grouping sets than this are refused by core, too. */
@@ -1048,6 +1050,38 @@ joins_refer_outside(Query *query)
 }
 
 /*
+ * Makes the query of a stage that holds a copy of a relation whose changes are not in the
+ * log: all that reads it sees the same rows, those of the last refresh.  Columns that were
+ * dropped keep their place.
+ */
+static Query *
+copy_of_silent(Oid relid)
+{
+	Query *query = derive_surgery_over(relid);
+	List *targets = NIL;
+	Relation relation = table_open(relid, NoLock);
+	int natts = RelationGetNumberOfAttributes(relation);
+
+	for (int attno = 1; attno <= natts; attno++)
+	{
+		TargetEntry *tle = list_length(query->targetList) > 0
+							   ? linitial_node(TargetEntry, query->targetList)
+							   : NULL;
+
+		if (tle != NULL && castNode(Var, tle->expr)->varattno == attno)
+			query->targetList = list_delete_first(query->targetList);
+		else
+			tle = makeTargetEntry((Expr *) makeNullConst(INT4OID, -1, InvalidOid), attno,
+								  NULL, false);
+		tle->resno = attno;
+		targets = lappend(targets, tle);
+	}
+	table_close(relation, NoLock);
+	query->targetList = targets;
+	return query;
+}
+
+/*
  * Cuts the subqueries among the items of a join tree; direct: no join is around it.
  */
 static void
@@ -1064,6 +1098,9 @@ cut_items(Cut *cut, Query *query, Node *node, bool direct)
 	}
 	index = castNode(RangeTblRef, node)->rtindex;
 	rte = rt_fetch(index, query->rtable);
+	if (rte->rtekind == RTE_RELATION && derive_sources_is_silent(rte->relid))
+		derive_surgery_set_relation(query, rte,
+									make_stage(cut, copy_of_silent(rte->relid)));
 	if (rte->rtekind != RTE_SUBQUERY)
 		return;
 	if (derive_surgery_refers_outside((Node *) rte->subquery, 0))

@@ -180,7 +180,7 @@ is_own_table(Oid relid)
  * Refuses relations of a kind or persistence whose changes are not in the WAL.
  */
 static void
-check_relation_kind(Oid relid, const char *source_text)
+check_relation_kind(Oid relid, bool partition, const char *source_text)
 {
 	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Form_pg_class form;
@@ -196,14 +196,14 @@ check_relation_kind(Oid relid, const char *source_text)
 
 	{
 		Refusal refusals[] = {
-			{kind == RELKIND_MATVIEW, -1, "materialized views in FROM",
-			 "Make the materialized view a derived view, and name that in FROM."},
-			{kind == RELKIND_FOREIGN_TABLE, -1, "foreign tables", hint_table},
+			{kind == RELKIND_FOREIGN_TABLE && partition, -1,
+			 "partitions that are foreign tables",
+			 "Name the partitions that are tables, and join the rest by UNION ALL."},
 			{kind == RELKIND_SEQUENCE, -1, "sequences in FROM", hint_table},
 			{IsCatalogRelationOid(relid), -1, "system catalogs", hint_table},
 			{is_own_table(relid), -1, "pg_derive's own tables", hint_table},
 			{kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE &&
-				 kind != RELKIND_VIEW,
+				 kind != RELKIND_VIEW && !derive_sources_is_silent(relid),
 			 -1, "relations that are not tables", hint_table},
 			{persistence == RELPERSISTENCE_TEMP, -1, "temporary tables",
 			 "Use an ordinary table."},
@@ -234,7 +234,7 @@ check_partitions(Oid relid, const char *source_text)
 	{
 		if (lfirst_oid(lc) != relid &&
 			SearchSysCacheExists1(RELOID, ObjectIdGetDatum(lfirst_oid(lc))))
-			check_relation_kind(lfirst_oid(lc), source_text);
+			check_relation_kind(lfirst_oid(lc), true, source_text);
 	}
 }
 
@@ -247,7 +247,7 @@ check_relation(RangeTblEntry *rte, const char *source_text)
 	bool partitioned;
 	char *detail;
 
-	check_relation_kind(rte->relid, source_text);
+	check_relation_kind(rte->relid, false, source_text);
 
 	partitioned = get_rel_relkind(rte->relid) == RELKIND_PARTITIONED_TABLE;
 	detail = psprintf("The query reads %s.", derive_relation_name(rte->relid));

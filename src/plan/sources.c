@@ -145,8 +145,11 @@ static void
 note_column(RangeTblEntry *rte, AttrNumber attno, Var *var, void *arg)
 {
 	SourceWalk *walk = (SourceWalk *) arg;
-	PlanSource *source = intern_source(walk, rte);
+	PlanSource *source;
 
+	if (derive_sources_is_silent(rte->relid))
+		return;
+	source = intern_source(walk, rte);
 	if (attno > 0)
 		source->columns = bms_add_member(source->columns, attno);
 	if (attno == InvalidAttrNumber)
@@ -179,7 +182,7 @@ collect_walker(Node *node, SourceWalk *walk)
 		Query *query = (Query *) linitial(walk->queries);
 		RangeTblEntry *rte = rt_fetch(((RangeTblRef *) node)->rtindex, query->rtable);
 
-		if (rte->rtekind == RTE_RELATION)
+		if (rte->rtekind == RTE_RELATION && !derive_sources_is_silent(rte->relid))
 			intern_source(walk, rte)->only |= !rte->inh;
 		return false;
 	}
@@ -189,7 +192,19 @@ collect_walker(Node *node, SourceWalk *walk)
 }
 
 /*
- * Returns the sources of a query and of all its subqueries, without names for their
+ * True if a relation's changes are not in the log, see sources.h.
+ */
+bool
+derive_sources_is_silent(Oid relid)
+{
+	char kind = get_rel_relkind(relid);
+
+	return kind == RELKIND_FOREIGN_TABLE || kind == RELKIND_MATVIEW;
+}
+
+/*
+ * Returns the sources of a query and of all its subqueries, but for silent ones, without names for
+ * their
  * deltas, in order of appearance.
  */
 List *

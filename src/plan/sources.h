@@ -18,6 +18,8 @@ typedef void (*ColumnVisitor)(RangeTblEntry *rte, AttrNumber attno, Var *var, vo
 
 extern void
 derive_sources_visit_var(List *queries, Var *var, ColumnVisitor visit, void *arg);
+/* True of foreign tables and materialized views: their changes are not in the log. */
+extern bool derive_sources_is_silent(Oid relid);
 extern bool derive_sources_read_whole_rows(Query *query);
 extern List *derive_sources_collect(Query *query);
 

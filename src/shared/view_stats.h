@@ -28,8 +28,8 @@ typedef struct ViewStats
 } ViewStats;
 
 extern void derive_view_stats_init(void); /* from _PG_init: shmem hooks */
-extern void derive_view_stats_count(Oid view, int64 rows, bool recomputed, bool repaired,
-									int64 us);
+extern void
+derive_view_stats_count(Oid view, int64 rows, bool recomputed, bool repaired, int64 us);
 extern bool derive_view_stats_get(Oid view, ViewStats *stats);
 extern void derive_view_stats_forget(Oid view);
 
