@@ -601,7 +601,8 @@ create_stage(Query *block, void *arg)
 	stage->row.key = stage->plan->key;
 	stage->row.paused = root->row.paused;
 	stage->row.part_of = root->row.view;
-	stage->row.id = derive_catalog_next_id();
+	stage->row.id = root->explain ? list_length(root->stages) + 1
+								  : derive_catalog_next_id();
 	stage->name = state_name(stage, "stage");
 	check_identities(stage);
 
@@ -719,6 +720,7 @@ derive_api_explain_query(char *text)
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	List *lines = NIL;
+	int number = 1;
 	ListCell *lc;
 
 	view.query = analyse_checked(text);
@@ -729,9 +731,10 @@ derive_api_explain_query(char *text)
 	make_stages(&view);
 	MemoryContextSwitchTo(context); /* SPI left another one */
 	foreach (lc, view.stages)
-		lines = derive_api_explain_stage(lines, ((NewView *) lfirst(lc))->row.view,
+		lines = derive_api_explain_stage(lines, number++,
+										 ((NewView *) lfirst(lc))->row.view,
 										 ((NewView *) lfirst(lc))->plan);
-	lines = derive_api_explain_stage(lines, InvalidOid, view.plan);
+	lines = derive_api_explain_stage(lines, number, InvalidOid, view.plan);
 	SPI_finish();
 	RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(context);
@@ -757,13 +760,15 @@ derive_create_view(PG_FUNCTION_ARGS)
 	resolve_name(&view, PG_GETARG_TEXT_PP(0));
 	view.query = analyse_checked(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	view.row.paused = PG_ARGISNULL(3) ? false : !PG_GETARG_BOOL(3);
+	if (!PG_ARGISNULL(2))
+		view.row.key = resolve_key(&view, PG_GETARG_ARRAYTYPE_P(2));
 
 	SPI_connect();
 	MemoryContextSwitchTo(context);
 	create_target(&view);
 	make_stages(&view);
-	view.row.key = PG_ARGISNULL(2) ? view.plan->key
-								   : resolve_key(&view, PG_GETARG_ARRAYTYPE_P(2));
+	if (PG_ARGISNULL(2))
+		view.row.key = view.plan->key;
 	view.row.id = derive_catalog_next_id();
 	check_identities(&view);
 	create_key_index(&view);

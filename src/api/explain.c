@@ -43,11 +43,11 @@ return_lines(FunctionCallInfo fcinfo, List *lines)
 
 /* Appends the lines of a stage, or (relid invalid) of the view's own block. */
 List *
-derive_api_explain_stage(List *lines, Oid relid, ViewPlan *plan)
+derive_api_explain_stage(List *lines, int number, Oid relid, ViewPlan *plan)
 {
-	if (OidIsValid(relid))
-		lines = lappend(lines, psprintf("stage %s", derive_relation_name(relid)));
-	return list_concat(lines, derive_plan_explain(plan));
+	char *name = OidIsValid(relid) ? derive_relation_name(relid) : NULL;
+
+	return list_concat(lines, derive_plan_explain(plan, number, name));
 }
 
 /* derive.explain(query text) */
@@ -76,16 +76,17 @@ derive_explain_view(PG_FUNCTION_ARGS)
 {
 	CatalogView *view = derive_api_readable_view(PG_GETARG_OID(0));
 	List *lines = NIL;
+	int number = 1;
 	ListCell *lc;
 
 	foreach (lc, derive_catalog_find_stages(view->view))
 	{
 		CatalogView *stage = lfirst(lc);
 
-		lines = derive_api_explain_stage(lines, stage->view, plan_of(stage));
+		lines = derive_api_explain_stage(lines, number++, stage->view, plan_of(stage));
 	}
-	return return_lines(fcinfo,
-						derive_api_explain_stage(lines, InvalidOid, plan_of(view)));
+	return return_lines(
+		fcinfo, derive_api_explain_stage(lines, number, InvalidOid, plan_of(view)));
 }
 
 /* Appends the statements for the indexes that a plan misses, each once. */

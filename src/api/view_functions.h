@@ -21,6 +21,6 @@ extern CatalogView *derive_api_readable_view(Oid view);
 extern List *derive_api_explain_query(char *text);
 
 /* explain.c */
-extern List *derive_api_explain_stage(List *lines, Oid relid, ViewPlan *plan);
+extern List *derive_api_explain_stage(List *lines, int number, Oid relid, ViewPlan *plan);
 
 #endif /* DERIVE_API_VIEW_FUNCTIONS_H */

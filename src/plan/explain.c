@@ -188,14 +188,16 @@ add_touched(List *lines, ViewPlan *plan)
  * Returns the lines of derive.explain, see plan.h.
  */
 List *
-derive_plan_explain(ViewPlan *plan)
+derive_plan_explain(ViewPlan *plan, int number, const char *relation)
 {
 	List *lines = NIL;
 	List *indexes = NIL;
 	Stage *stage = plan->stage;
 	ListCell *lc;
 
-	lines = add_text(lines, 0, psprintf("stage 1: %s", describe_stage(plan)));
+	lines = add_text(lines, 0,
+					 psprintf("stage %d%s%s: %s", number, relation != NULL ? ", " : "",
+							  relation != NULL ? relation : "", describe_stage(plan)));
 	lines = add_text(lines, 2,
 					 psprintf("rule: %s: %s", rule_name(stage->rule), stage->why));
 	lines = add_text(lines, 2, psprintf("key: %s", describe_key(plan)));

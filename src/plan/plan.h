@@ -174,8 +174,11 @@ extern char *derive_plan_output_sql(ViewPlan *plan, const char *state_table);
  */
 extern char *derive_plan_diff_sql(const char *new_sql, Oid stored_table, List *key);
 
-/* Lines of derive.explain; view_name may be NULL (explain of a query). */
-extern List *derive_plan_explain(ViewPlan *plan);
+/*
+ * Lines of derive.explain about one stage; relation: name of the stage's table, NULL for
+ * the last stage, which is the view itself.
+ */
+extern List *derive_plan_explain(ViewPlan *plan, int number, const char *relation);
 
 /* List of CREATE INDEX statements (char *) that would let the cost follow the change. */
 extern List *derive_plan_missing_indexes(ViewPlan *plan);

@@ -253,6 +253,24 @@ derive_surgery_blank(RangeTblEntry *rte)
 }
 
 /*
+ * Lets the items of a subquery that was LATERAL refer to those before them, as it did.
+ */
+static void
+make_lateral(Query *sub)
+{
+	ListCell *lc;
+
+	foreach (lc, sub->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		if (rte->rtekind == RTE_FUNCTION || rte->rtekind == RTE_VALUES ||
+			rte->rtekind == RTE_SUBQUERY || rte->rtekind == RTE_TABLEFUNC)
+			rte->lateral = true;
+	}
+}
+
+/*
  * Merges a subquery into the query that has it in FROM, directly and not under a join.
  * The subquery is a plain block: FROM, WHERE and a target list without set-returning
  * functions.
@@ -266,8 +284,9 @@ derive_surgery_pull_up(Query *query, int rtindex)
 	List *fromlist = NIL;
 	ListCell *lc;
 
-	/* entries that are not in use keep no copy of the subquery */
 	rte->subquery = NULL;
+	if (rte->lateral)
+		make_lateral(sub);
 	OffsetVarNodes((Node *) sub, offset, 0);
 	IncrementVarSublevelsUp((Node *) sub, -1, 1);
 	foreach (lc, query->jointree->fromlist)

@@ -29,7 +29,6 @@ SELECT derive.create_view('x', 'SELECT grp, count(*) FROM a GROUP BY grp HAVING 
 SELECT derive.create_view('x', 'SELECT sum(n) FILTER (WHERE ts < now()) FROM a');
 
 -- Queries that do more than read, or read nothing, at any depth.
-SELECT derive.create_view('x', 'WITH RECURSIVE c AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM c WHERE i < 3) SELECT i FROM c');
 SELECT derive.create_view('x', 'SELECT id FROM a WHERE id IN (SELECT a_id FROM b WHERE n > random())');
 SELECT derive.create_view('x', 'SELECT s.id FROM (SELECT ctid, id FROM a) s');
 SELECT derive.create_view('x', 'SELECT id FROM a, LATERAL (SELECT b.id AS b_id FROM b WHERE b.a_id = a.id FETCH FIRST ROW ONLY) l');
@@ -70,12 +69,9 @@ CREATE FOREIGN TABLE remote (id int) SERVER nowhere;
 SELECT derive.create_view('x', 'SELECT id FROM temporary');
 \set VERBOSITY default
 SELECT derive.create_view('x', 'SELECT id FROM unlogged');
-SELECT derive.create_view('x', 'SELECT id FROM plain_view');
-SELECT derive.create_view('x', 'SELECT id FROM matview');
 SELECT derive.create_view('x', 'SELECT last_value FROM seq');
 SELECT derive.create_view('x', 'SELECT id FROM parent');
 SELECT derive.create_view('x', 'SELECT id FROM parted');
-SELECT derive.create_view('x', 'SELECT id FROM remote');
 SELECT derive.create_view('x', 'SELECT oid, relname FROM pg_class');
 SELECT derive.create_view('x', 'SELECT table_name FROM information_schema.tables');
 SELECT derive.create_view('x', 'SELECT id FROM derive_state.view');

@@ -155,11 +155,12 @@ SELECT derive.create_view('stolen', 'SELECT id FROM p WHERE EXISTS (SELECT FROM 
 RESET ROLE;
 
 -- What is not a step of its own.
-SELECT derive.create_view('far', 'SELECT id FROM p WHERE NOT EXISTS (SELECT FROM q WHERE q.p_id = p.id AND NOT EXISTS (SELECT FROM a WHERE a.x = q.id AND a.y = p.id))');
-SELECT derive.create_view('far', 'SELECT id FROM p WHERE EXISTS (SELECT FROM q LEFT JOIN a ON a.x = p.n WHERE q.p_id = p.id AND a.y IS NULL)');
-SELECT derive.create_view('far', 'SELECT id FROM p WHERE EXISTS (SELECT FROM q WHERE q.p_id = p.id) OR n = 1');
-SELECT derive.create_view('far', 'SELECT id FROM p WHERE EXISTS (SELECT count(*) FROM q WHERE q.p_id = p.id)');
-SELECT derive.create_view('far', 'SELECT generate_series(1, n) AS g, count(*) FROM p GROUP BY 1');
+SELECT derive.create_view('far1', 'SELECT id FROM p WHERE NOT EXISTS (SELECT FROM q WHERE q.p_id = p.id AND NOT EXISTS (SELECT FROM a WHERE a.x = q.id AND a.y = p.id))');
+SELECT derive.create_view('far2', 'SELECT id FROM p WHERE EXISTS (SELECT FROM q LEFT JOIN a ON a.x = p.n WHERE q.p_id = p.id AND a.y IS NULL)');
+SELECT derive.create_view('far3', 'SELECT id FROM p WHERE EXISTS (SELECT FROM q WHERE q.p_id = p.id) OR n = 1');
+SELECT derive.create_view('far4', 'SELECT id FROM p WHERE EXISTS (SELECT count(*) FROM q WHERE q.p_id = p.id)');
+SELECT derive.create_view('far5', 'SELECT generate_series(1, n) AS g, count(*) FROM p GROUP BY 1');
+CALL test.check_all();
 SELECT derive.create_view('far', 'SELECT id, now FROM p, now() now');
 
 SET client_min_messages = warning;
