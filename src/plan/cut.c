@@ -13,10 +13,10 @@
  *	- WITH: a query that is used once, or is plain, goes where it is used; one that is
  *	  used several times becomes a stage; so does a recursive one, as a whole;
  *	- UNION, INTERSECT and EXCEPT become groups over a UNION ALL: a row is in the
- *	  result by the numbers of its copies on the left and on the right;
+ *	  result by the numbers of its copies on the left and on the right (cut_sets.c);
  *	- steps that stand on one another are cut apart: LIMIT over DISTINCT over windows
- *	  over groups; subqueries and set-returning functions over groups, too;
- *	- GROUPING SETS become a UNION ALL of one grouping for each set;
+ *	  over groups; subqueries and set-returning functions over groups, too (cut_steps.c);
+ *	- GROUPING SETS become a UNION ALL of one grouping for each set (cut_sets.c);
  *	- foreign tables and materialized views are read through a stage that holds a copy;
  *	- subqueries in FROM are merged into their parent if they are plain and no outer
  *	  join stands between; else they become stages;
@@ -43,9 +43,6 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
-#include "optimizer/tlist.h"
-#include "parser/parse_agg.h"
-#include "parser/parse_coerce.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteDefine.h"
 #include "rewrite/rewriteHandler.h"
@@ -53,7 +50,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/ruleutils.h"
 
 #include "base/compat.h"
 #include "plan/cut_private.h"
@@ -61,23 +57,20 @@
 #include "plan/sources.h"
 #include "plan/surgery.h"
 
-/* More grouping sets than this are refused by core, too. */
-#define MAX_GROUPING_SETS 4096
-
 /* ---------- what a query is ---------- */
 
 /*
  * True if a query has a step above its join tree.
  */
-static bool
-has_groups(Query *query)
+bool
+derive_cut_has_groups(Query *query)
 {
 	return query->hasAggs || query->groupClause != NIL || query->groupingSets != NIL ||
 		   query->havingQual != NULL;
 }
 
-static bool
-has_limit(Query *query)
+bool
+derive_cut_has_limit(Query *query)
 {
 	return query->limitCount != NULL || query->limitOffset != NULL;
 }
@@ -141,8 +134,9 @@ bool
 derive_cut_is_plain(Query *query)
 {
 	return query->commandType == CMD_SELECT && query->setOperations == NULL &&
-		   query->cteList == NIL && query->rowMarks == NIL && !has_groups(query) &&
-		   !query->hasWindowFuncs && query->distinctClause == NIL && !has_limit(query) &&
+		   query->cteList == NIL && query->rowMarks == NIL &&
+		   !derive_cut_has_groups(query) && !query->hasWindowFuncs &&
+		   query->distinctClause == NIL && !derive_cut_has_limit(query) &&
 		   is_plain_join_tree(query, (Node *) query->jointree) &&
 		   is_plain_condition(query->jointree->quals) &&
 		   !checkExprHasSubLink((Node *) query->targetList);
@@ -175,8 +169,8 @@ is_storable(Query *query)
 /*
  * Makes a stage of a block, naming its columns, and returns the stage's relation.
  */
-static Oid
-make_stage(Cut *cut, Query *block)
+Oid
+derive_cut_make_stage(Cut *cut, Query *block)
 {
 	int number = 1;
 	ListCell *lc;
@@ -197,14 +191,14 @@ make_stage(Cut *cut, Query *block)
 Oid
 derive_cut_stage(Cut *cut, Query *query)
 {
-	return make_stage(cut, derive_cut_query(cut, query));
+	return derive_cut_make_stage(cut, derive_cut_query(cut, query));
 }
 
 /*
  * Returns the text of a query's rows as an item of FROM, with columns c1 .. cn.
  */
-static char *
-from_text(Query *query)
+char *
+derive_cut_from_text(Query *query)
 {
 	StringInfoData sql;
 	int number = 0;
@@ -223,24 +217,10 @@ from_text(Query *query)
 }
 
 /*
- * Returns "c1, c2, ... cn".
- */
-static char *
-column_list(int n)
-{
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	for (int i = 1; i <= n; i++)
-		appendStringInfo(&sql, "%sc%d", i > 1 ? ", " : "", i);
-	return sql.data;
-}
-
-/*
  * Gives a query's columns the names that those of another one have.
  */
-static Query *
-take_names(Query *query, Query *from)
+Query *
+derive_cut_take_names(Query *query, Query *from)
 {
 	List *names = NIL;
 	ListCell *lc;
@@ -431,7 +411,7 @@ cut_with(Cut *cut, Query *query)
 
 			if (derive_surgery_refers_outside((Node *) whole, 0) || !is_storable(whole))
 				return; /* stays, and is recomputed */
-			replace_cte(query, cte, make_stage(cut, whole));
+			replace_cte(query, cte, derive_cut_make_stage(cut, whole));
 		}
 		else if (cte->cterefcount > 1 && alone && is_storable(sub) &&
 				 !derive_cut_is_plain(sub))
@@ -441,553 +421,6 @@ cut_with(Cut *cut, Query *query)
 	}
 	query->cteList = NIL;
 	query->hasRecursive = false;
-}
-
-/* ---------- set operations ---------- */
-
-/*
- * Returns the text of one branch: a query's rows, cast to the set operation's types.
- */
-static char *
-branch_text(Cut *cut, Query *query, SetOperationStmt *types)
-{
-	StringInfoData sql;
-	int number = 1;
-	ListCell *ltype, *ltypmod, *lcollation;
-
-	query = derive_cut_query(cut, query);
-	if (!derive_cut_is_plain(query) || query->hasTargetSRFs)
-		query = derive_surgery_over(derive_cut_stage(cut, query));
-
-	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT ");
-	forthree (ltype, types->colTypes, ltypmod, types->colTypmods, lcollation,
-			  types->colCollations)
-	{
-		appendStringInfo(
-			&sql, "%sq.c%d::%s", number > 1 ? ", " : "", number,
-			format_type_extended(lfirst_oid(ltype), lfirst_int(ltypmod),
-								 FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
-		if (OidIsValid(lfirst_oid(lcollation)))
-			appendStringInfo(&sql, " COLLATE %s",
-							 generate_collation_name(lfirst_oid(lcollation)));
-		appendStringInfo(&sql, " AS c%d", number++);
-	}
-	appendStringInfo(&sql, " FROM %s", from_text(query));
-	return sql.data;
-}
-
-static Query *cut_set_tree(Cut *cut, Query *query, Node *node);
-
-/*
- * Collects the texts of the branches below a node of a set operation that can be
- * joined by UNION ALL; duplicates: it does not matter how often a row is there.
- */
-static List *
-collect_branches(Cut *cut, Query *query, Node *node, SetOperationStmt *types,
-				 bool duplicates)
-{
-	SetOperationStmt *op = (SetOperationStmt *) node;
-
-	if (IsA(node, SetOperationStmt) && op->op == SETOP_UNION && (op->all || duplicates) &&
-		equal(op->colTypes, types->colTypes) &&
-		equal(op->colCollations, types->colCollations))
-		return list_concat(collect_branches(cut, query, op->larg, types, duplicates),
-						   collect_branches(cut, query, op->rarg, types, duplicates));
-	return list_make1(branch_text(cut, cut_set_tree(cut, query, node), types));
-}
-
-/*
- * Returns branches joined by UNION ALL; side: number in a further column, or 0.
- */
-static void
-append_branches(StringInfo sql, List *branches, int side)
-{
-	ListCell *lc;
-
-	foreach (lc, branches)
-	{
-		appendStringInfoString(sql, sql->len > 0 ? "\nUNION ALL\n" : "");
-		if (side > 0)
-			appendStringInfo(sql, "SELECT b.*, %d AS side FROM (%s) b", side,
-							 (char *) lfirst(lc));
-		else
-			appendStringInfo(sql, "%s", (char *) lfirst(lc));
-	}
-}
-
-/*
- * Returns a set operation as a query of blocks.
- */
-static Query *
-cut_set_tree(Cut *cut, Query *query, Node *node)
-{
-	SetOperationStmt *op = (SetOperationStmt *) node;
-	bool distinct;
-	StringInfoData rows;
-	char *columns;
-	const char *left = "pg_catalog.count(*) FILTER (WHERE side = 1)";
-	const char *right = "pg_catalog.count(*) FILTER (WHERE side = 2)";
-	char *sql;
-
-	if (IsA(node, RangeTblRef))
-		return rt_fetch(((RangeTblRef *) node)->rtindex, query->rtable)->subquery;
-
-	distinct = !op->all;
-	columns = column_list(list_length(op->colTypes));
-	initStringInfo(&rows);
-	append_branches(&rows, collect_branches(cut, query, op->larg, op, distinct),
-					op->op == SETOP_UNION ? 0 : 1);
-	append_branches(&rows, collect_branches(cut, query, op->rarg, op, distinct),
-					op->op == SETOP_UNION ? 0 : 2);
-	if (op->op == SETOP_UNION && op->all)
-		sql = rows.data;
-	else if (op->op == SETOP_UNION)
-		sql = psprintf("SELECT %s FROM (%s) u GROUP BY %s", columns, rows.data, columns);
-	else if (distinct)
-		sql = psprintf("SELECT %s FROM (%s) u GROUP BY %s HAVING %s > 0 AND %s %s 0",
-					   columns, rows.data, columns, left, right,
-					   op->op == SETOP_INTERSECT ? ">" : "=");
-	else
-		sql = psprintf("SELECT %s FROM (SELECT %s, %s AS l, %s AS r FROM (%s) u"
-					   " GROUP BY %s) f, LATERAL pg_catalog.generate_series(1, %s) g",
-					   columns, columns, left, right, rows.data, columns,
-					   op->op == SETOP_INTERSECT ? "LEAST(f.l, f.r)" : "f.l - f.r");
-	return derive_surgery_parse(sql);
-}
-
-/*
- * True if a query is a UNION ALL of plain blocks.
- */
-static bool
-is_union_all(Query *query, Node *node)
-{
-	SetOperationStmt *op = (SetOperationStmt *) node;
-
-	if (node == NULL || has_limit(query))
-		return false;
-	if (IsA(node, RangeTblRef))
-	{
-		Query *leaf = rt_fetch(((RangeTblRef *) node)->rtindex, query->rtable)->subquery;
-
-		return derive_cut_is_plain(leaf);
-	}
-	return op->op == SETOP_UNION && op->all && is_union_all(query, op->larg) &&
-		   is_union_all(query, op->rarg);
-}
-
-/*
- * Opens the subqueries in the leaves of a UNION ALL.
- */
-static void
-open_leaves(Cut *cut, Query *query, Node *node)
-{
-	if (IsA(node, SetOperationStmt))
-	{
-		open_leaves(cut, query, ((SetOperationStmt *) node)->larg);
-		open_leaves(cut, query, ((SetOperationStmt *) node)->rarg);
-	}
-	else
-		derive_cut_open(
-			cut, rt_fetch(((RangeTblRef *) node)->rtindex, query->rtable)->subquery);
-}
-
-/*
- * Cuts a query that is a set operation.
- */
-static Query *
-cut_set_operation(Cut *cut, Query *query)
-{
-	Query *result;
-
-	if (derive_surgery_refers_outside((Node *) query, 0))
-		return query;
-	result = cut_set_tree(cut, query, query->setOperations);
-	if (result->setOperations == NULL)
-		return take_names(derive_cut_query(cut, result), query);
-	open_leaves(cut, result, result->setOperations);
-	if (!is_union_all(result, result->setOperations))
-		elog(ERROR, "a branch of UNION ALL could not be cut");
-	return take_names(result, query);
-}
-
-/* ---------- steps on one another ---------- */
-
-/* What stays below a split. */
-typedef enum SplitLevel
-{
-	SPLIT_COLUMNS, /* whole columns: DISTINCT or LIMIT over anything */
-	SPLIT_WINDOWS, /* window functions: something over them */
-	SPLIT_GROUPS   /* aggregates and group expressions: something over them */
-} SplitLevel;
-
-typedef struct SplitContext
-{
-	Query *inner;
-	SplitLevel level;
-	List *groups; /* group expressions, for SPLIT_GROUPS */
-	int depth;	  /* of subqueries in expressions */
-} SplitContext;
-
-/*
- * Returns a reference to the inner query's column for an expression, adding it.
- */
-static Node *
-inner_column(SplitContext *context, Node *expression)
-{
-	TargetEntry *tle;
-
-	expression = copyObject(expression);
-	if (context->depth > 0)
-		IncrementVarSublevelsUp(expression, -context->depth, context->depth);
-	tle = tlist_member((Expr *) expression, context->inner->targetList);
-	if (tle == NULL)
-	{
-		tle = makeTargetEntry((Expr *) expression,
-							  list_length(context->inner->targetList) + 1, NULL, false);
-		context->inner->targetList = lappend(context->inner->targetList, tle);
-	}
-	return (Node *) makeVar(1, tle->resno, exprType(expression), exprTypmod(expression),
-							exprCollation(expression), context->depth);
-}
-
-/*
- * True if a node stays below the split, as a column of the inner query.
- */
-static bool
-is_atom(Node *node, SplitContext *context)
-{
-	if (IsA(node, Var))
-		return ((Var *) node)->varlevelsup == context->depth;
-	if (context->level == SPLIT_WINDOWS)
-		return IsA(node, WindowFunc) && context->depth == 0;
-	if (IsA(node, Aggref))
-		return ((Aggref *) node)->agglevelsup == context->depth;
-	if (IsA(node, GroupingFunc))
-		return ((GroupingFunc *) node)->agglevelsup == context->depth;
-	return context->depth == 0 && list_member(context->groups, node);
-}
-
-/*
- * Replaces what stays below a split by references to it; a mutator.
- */
-static Node *
-split_mutator(Node *node, SplitContext *context)
-{
-	Node *result;
-
-	if (node == NULL)
-		return NULL;
-	if (is_atom(node, context))
-		return inner_column(context, node);
-	if (!IsA(node, Query))
-		return expression_tree_mutator(node, split_mutator, context);
-	context->depth++;
-	result = (Node *) query_tree_mutator((Query *) node, split_mutator, context,
-										 QTW_IGNORE_JOINALIASES);
-	context->depth--;
-	return result;
-}
-
-/*
- * True if a list of SortGroupClauses refers to a column.
- */
-static bool
-clauses_refer_to(List *clauses, TargetEntry *tle)
-{
-	ListCell *lc;
-
-	foreach (lc, clauses)
-		if (lfirst_node(SortGroupClause, lc)->tleSortGroupRef == tle->ressortgroupref)
-			return true;
-	return false;
-}
-
-/*
- * Makes the columns of the query above a split by whole columns: those of the query below
- * that are visible, or that the clauses above refer to.
- */
-static void
-split_columns(Query *inner, Query *outer)
-{
-	List *visible = NIL;
-	List *hidden = NIL;
-	ListCell *lc;
-
-	foreach (lc, inner->targetList)
-	{
-		TargetEntry *tle = lfirst_node(TargetEntry, lc);
-		Node *expr = (Node *) tle->expr;
-		TargetEntry *above;
-
-		if (tle->resjunk && (tle->ressortgroupref == 0 ||
-							 (!clauses_refer_to(outer->sortClause, tle) &&
-							  !clauses_refer_to(outer->distinctClause, tle))))
-		{
-			hidden = lappend(hidden, tle);
-			continue;
-		}
-		visible = lappend(visible, tle);
-		above = flatCopyTargetEntry(tle);
-		above->resno = list_length(visible);
-		above->expr = (Expr *) makeVar(1, above->resno, exprType(expr), exprTypmod(expr),
-									   exprCollation(expr), 0);
-		outer->targetList = lappend(outer->targetList, above);
-		tle->resjunk = false;
-	}
-	inner->targetList = list_concat(visible, hidden);
-	foreach (lc, inner->targetList)
-		lfirst_node(TargetEntry, lc)->resno = foreach_current_index(lc) + 1;
-}
-
-/*
- * Splits a query: what is below the level becomes a stage, and what is above is
- * returned as a query over it.
- */
-static Query *
-split(Cut *cut, Query *query, SplitLevel level)
-{
-	Query *inner = copyObject(query);
-	Query *outer = makeNode(Query);
-	SplitContext context = {inner, level, NIL, 0};
-	RangeTblRef *ref = makeNode(RangeTblRef);
-	ListCell *lc;
-
-	outer->commandType = CMD_SELECT;
-	outer->canSetTag = true;
-	outer->distinctClause = query->distinctClause;
-	outer->hasDistinctOn = query->hasDistinctOn;
-	outer->sortClause = query->sortClause;
-	outer->limitCount = query->limitCount;
-	outer->limitOffset = query->limitOffset;
-	outer->limitOption = query->limitOption;
-	outer->hasTargetSRFs = query->hasTargetSRFs;
-	outer->hasSubLinks = query->hasSubLinks;
-	inner->distinctClause = NIL;
-	inner->hasDistinctOn = false;
-	inner->sortClause = NIL;
-	inner->limitCount = inner->limitOffset = NULL;
-
-	if (level == SPLIT_COLUMNS && has_limit(query) && query->distinctClause != NIL)
-	{
-		/* DISTINCT stays below LIMIT */
-		inner->distinctClause = outer->distinctClause;
-		inner->hasDistinctOn = outer->hasDistinctOn;
-		inner->sortClause = query->sortClause;
-		outer->distinctClause = NIL;
-		outer->hasDistinctOn = false;
-	}
-	if (level == SPLIT_COLUMNS)
-	{
-		outer->hasTargetSRFs = outer->hasSubLinks = false;
-		split_columns(inner, outer);
-	}
-	else
-	{
-		List *clauses = level == SPLIT_GROUPS ? query->groupClause : NIL;
-		List *kept = NIL;
-		Node *having = query->havingQual;
-
-		if (level == SPLIT_WINDOWS)
-			foreach (lc, query->windowClause)
-			{
-				WindowClause *window = lfirst_node(WindowClause, lc);
-
-				clauses = list_concat(clauses, list_concat_copy(window->partitionClause,
-																window->orderClause));
-			}
-		foreach (lc, clauses)
-			kept = list_append_unique_ptr(
-				kept, get_sortgroupclause_tle(lfirst(lc), inner->targetList));
-		foreach (lc, kept)
-		{
-			TargetEntry *tle = lfirst_node(TargetEntry, lc);
-
-			tle->resno = foreach_current_index(lc) + 1;
-			tle->resjunk = false;
-			context.groups = lappend(context.groups, tle->expr);
-		}
-		inner->targetList = kept;
-		inner->hasTargetSRFs = false;
-		if (level == SPLIT_GROUPS)
-		{
-			outer->windowClause = (List *) split_mutator((Node *) query->windowClause,
-														 &context);
-			outer->hasWindowFuncs = query->hasWindowFuncs;
-			inner->windowClause = NIL;
-			inner->hasWindowFuncs = false;
-			if (having != NULL && checkExprHasSubLink(having))
-				inner->havingQual = NULL;
-			else
-				having = NULL;
-		}
-		else
-			having = NULL;
-		outer->targetList = (List *) split_mutator((Node *) query->targetList, &context);
-		outer->jointree = makeFromExpr(NIL, split_mutator(having, &context));
-		inner->hasSubLinks = query->hasSubLinks;
-	}
-
-	if (outer->jointree == NULL)
-		outer->jointree = makeFromExpr(NIL, NULL);
-	ref->rtindex = derive_surgery_add_relation(outer, derive_cut_stage(cut, inner), NULL);
-	outer->jointree->fromlist = list_make1(ref);
-	return outer;
-}
-
-/*
- * True if there is a subquery outside of aggregates' arguments and of group expressions;
- * a walker.
- */
-static bool
-sublink_above_groups_walker(Node *node, List *groups)
-{
-	if (node == NULL || (IsA(node, Aggref) && ((Aggref *) node)->agglevelsup == 0) ||
-		(!IsA(node, List) && list_member(groups, node)))
-		return false;
-	if (IsA(node, SubLink))
-		return true;
-	return expression_tree_walker(node, sublink_above_groups_walker, groups);
-}
-
-/*
- * Returns the group expressions of a query.
- */
-static List *
-group_expressions(Query *query)
-{
-	List *groups = NIL;
-	ListCell *lc;
-
-	foreach (lc, query->groupClause)
-		groups = lappend(groups, get_sortgroupclause_expr(lfirst(lc), query->targetList));
-	return groups;
-}
-
-/*
- * True if something stands on a query's groups.
- */
-static bool
-stands_on_groups(Query *query)
-{
-	List *groups = group_expressions(query);
-
-	return query->hasWindowFuncs || query->hasTargetSRFs ||
-		   query->distinctClause != NIL ||
-		   sublink_above_groups_walker((Node *) query->targetList, groups) ||
-		   sublink_above_groups_walker(query->havingQual, groups);
-}
-
-/* ---------- GROUPING SETS ---------- */
-
-typedef struct GroupingSetContext
-{
-	Query *query;
-	List *set;		/* sort group references in this set */
-	List *excluded; /* group expressions that are not */
-	List *included;
-} GroupingSetContext;
-
-/*
- * Puts NULL in place of group expressions that are not in a set, and a constant in
- * place of GROUPING(); a mutator.
- */
-static Node *
-grouping_set_mutator(Node *node, GroupingSetContext *context)
-{
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, GroupingFunc) && ((GroupingFunc *) node)->agglevelsup == 0)
-	{
-		int bits = 0;
-		ListCell *lc;
-
-		foreach (lc, ((GroupingFunc *) node)->refs)
-			bits = bits << 1 | !list_member_int(context->set, lfirst_int(lc));
-		return (Node *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
-								  Int32GetDatum(bits), false, true);
-	}
-	if (IsA(node, Aggref) || list_member(context->included, node))
-		return node;
-	if (list_member(context->excluded, node))
-		return (Node *) makeNullConst(exprType(node), exprTypmod(node),
-									  exprCollation(node));
-	return expression_tree_mutator(node, grouping_set_mutator, context);
-}
-
-/*
- * Returns a query with GROUPING SETS as it is for one of the sets.
- */
-static Query *
-query_of_set(Query *query, List *set)
-{
-	Query *result = copyObject(query);
-	GroupingSetContext context = {result, set, NIL, NIL};
-	List *clauses = NIL;
-	List *targets = NIL;
-	ListCell *lc;
-
-	foreach (lc, result->groupClause)
-	{
-		SortGroupClause *clause = lfirst_node(SortGroupClause, lc);
-		Node *expr = get_sortgroupclause_expr(clause, result->targetList);
-
-		if (list_member_int(set, clause->tleSortGroupRef))
-		{
-			clauses = lappend(clauses, clause);
-			context.included = lappend(context.included, expr);
-		}
-		else
-			context.excluded = lappend(context.excluded, expr);
-	}
-	context.excluded = list_difference(context.excluded, context.included);
-	foreach (lc, result->targetList)
-	{
-		TargetEntry *tle = lfirst_node(TargetEntry, lc);
-
-		if (tle->resjunk && !list_member_int(set, tle->ressortgroupref))
-			continue;
-		if (!list_member_int(set, tle->ressortgroupref))
-			tle->ressortgroupref = 0;
-		tle->expr = (Expr *) grouping_set_mutator((Node *) tle->expr, &context);
-		targets = lappend(targets, tle);
-	}
-	foreach (lc, targets)
-		lfirst_node(TargetEntry, lc)->resno = foreach_current_index(lc) + 1;
-	result->targetList = targets;
-	result->havingQual = grouping_set_mutator(result->havingQual, &context);
-	result->groupClause = clauses;
-	result->groupingSets = NIL;
-	result->groupDistinct = false;
-	/* GROUP BY () makes one group even without an aggregate */
-	if (clauses == NIL && !result->hasAggs && result->havingQual == NULL)
-		result->havingQual = makeBoolConst(true, false);
-	return result;
-}
-
-/*
- * Cuts GROUPING SETS into one grouping for each set.
- */
-static Query *
-cut_grouping_sets(Cut *cut, Query *query)
-{
-	List *sets = expand_grouping_sets(query->groupingSets, query->groupDistinct,
-									  MAX_GROUPING_SETS);
-	StringInfoData sql;
-	ListCell *lc;
-
-	if (derive_surgery_refers_outside((Node *) query, 0))
-		return query;
-	initStringInfo(&sql);
-	foreach (lc, sets)
-	{
-		Query *one = query_of_set(query, lfirst(lc));
-		Oid relid = derive_cut_stage(cut, one);
-
-		appendStringInfo(&sql, "%sSELECT q.* FROM %s", sql.len > 0 ? "\nUNION ALL\n" : "",
-						 from_text(derive_surgery_over(relid)));
-	}
-	return take_names(derive_cut_query(cut, derive_surgery_parse(sql.data)), query);
 }
 
 /* ---------- FROM ---------- */
@@ -1030,7 +463,7 @@ joins_refer_outside(Query *query)
 	foreach (lc, query->jointree->fromlist)
 	{
 		int index = -1;
-		Relids members;
+		Bitmapset *members;
 
 		if (!IsA(lfirst(lc), JoinExpr))
 			continue;
@@ -1099,8 +532,8 @@ cut_items(Cut *cut, Query *query, Node *node, bool direct)
 	index = castNode(RangeTblRef, node)->rtindex;
 	rte = rt_fetch(index, query->rtable);
 	if (rte->rtekind == RTE_RELATION && derive_sources_is_silent(rte->relid))
-		derive_surgery_set_relation(query, rte,
-									make_stage(cut, copy_of_silent(rte->relid)));
+		derive_surgery_set_relation(
+			query, rte, derive_cut_make_stage(cut, copy_of_silent(rte->relid)));
 	if (rte->rtekind != RTE_SUBQUERY)
 		return;
 	if (derive_surgery_refers_outside((Node *) rte->subquery, 0))
@@ -1147,75 +580,6 @@ derive_cut_open(Cut *cut, Query *query)
 	derive_cut_sublinks(cut, query);
 }
 
-/* ---------- what divides the rows of a block ---------- */
-
-/*
- * Returns the sort group references by which all windows of a query divide rows.
- */
-static List *
-common_partition(Query *query)
-{
-	List *common = NIL;
-	ListCell *lc, *lp;
-
-	foreach (lc, query->windowClause)
-	{
-		List *refs = NIL;
-
-		foreach (lp, lfirst_node(WindowClause, lc)->partitionClause)
-			refs = lappend_int(refs, lfirst_node(SortGroupClause, lp)->tleSortGroupRef);
-		common = foreach_current_index(lc) == 0 ? refs
-												: list_intersection_int(common, refs);
-	}
-	return common;
-}
-
-/*
- * Makes columns of what divides the rows of a block; the query returned leaves them out
- * again.
- */
-static Query *
-expose_division(Cut *cut, Query *query)
-{
-	List *refs = NIL;
-	List *visible = NIL;
-	List *hidden = NIL;
-	Query *outer;
-	int nvisible;
-	ListCell *lc;
-
-	if (query->hasWindowFuncs)
-		refs = common_partition(query);
-	else if (query->hasDistinctOn)
-		foreach (lc, query->distinctClause)
-			refs = lappend_int(refs, lfirst_node(SortGroupClause, lc)->tleSortGroupRef);
-
-	foreach (lc, query->targetList)
-		if (!lfirst_node(TargetEntry, lc)->resjunk)
-			visible = lappend(visible, lfirst(lc));
-	nvisible = list_length(visible);
-	foreach (lc, query->targetList)
-	{
-		TargetEntry *tle = lfirst_node(TargetEntry, lc);
-
-		if (tle->resjunk && list_member_int(refs, tle->ressortgroupref))
-		{
-			tle->resjunk = false;
-			visible = lappend(visible, tle);
-		}
-		else if (tle->resjunk)
-			hidden = lappend(hidden, tle);
-	}
-	if (list_length(visible) == nvisible)
-		return query;
-	query->targetList = list_concat(visible, hidden);
-	foreach (lc, query->targetList)
-		lfirst_node(TargetEntry, lc)->resno = foreach_current_index(lc) + 1;
-	outer = derive_surgery_over(make_stage(cut, query));
-	outer->targetList = list_truncate(outer->targetList, nvisible);
-	return outer;
-}
-
 /* ---------- all together ---------- */
 
 /*
@@ -1231,32 +595,35 @@ derive_cut_query(Cut *cut, Query *query)
 	given->targetList = copyObject(query->targetList); /* for its names */
 	expand_views(query, (Node *) query->jointree);
 	cut_with(cut, query);
-	if (query->setOperations != NULL && has_limit(query))
-		return derive_cut_query(cut, take_names(split(cut, query, SPLIT_COLUMNS), given));
+	if (query->setOperations != NULL && derive_cut_has_limit(query))
+		return derive_cut_query(
+			cut,
+			derive_cut_take_names(derive_cut_split(cut, query, SPLIT_COLUMNS), given));
 	if (query->setOperations != NULL)
-		return cut_set_operation(cut, query);
+		return derive_cut_set_operation(cut, query);
 
 	derive_surgery_flatten(query);
-	if (!has_limit(query) && !query->hasDistinctOn)
+	if (!derive_cut_has_limit(query) && !query->hasDistinctOn)
 		query->sortClause = NIL;
-	if (has_limit(query) && (has_groups(query) || query->hasWindowFuncs ||
-							 query->distinctClause != NIL || query->hasTargetSRFs))
-		query = split(cut, query, SPLIT_COLUMNS);
+	if (derive_cut_has_limit(query) &&
+		(derive_cut_has_groups(query) || query->hasWindowFuncs ||
+		 query->distinctClause != NIL || query->hasTargetSRFs))
+		query = derive_cut_split(cut, query, SPLIT_COLUMNS);
 	else if (query->distinctClause != NIL &&
 			 (query->hasWindowFuncs || query->hasTargetSRFs))
-		query = split(cut, query, SPLIT_COLUMNS);
-	else if (has_groups(query) && stands_on_groups(query))
-		query = split(cut, query, SPLIT_GROUPS);
+		query = derive_cut_split(cut, query, SPLIT_COLUMNS);
+	else if (derive_cut_has_groups(query) && derive_cut_stands_on_groups(query))
+		query = derive_cut_split(cut, query, SPLIT_GROUPS);
 	else if (query->hasWindowFuncs && query->hasTargetSRFs)
-		query = split(cut, query, SPLIT_WINDOWS);
+		query = derive_cut_split(cut, query, SPLIT_WINDOWS);
 	if (query != before)
-		return derive_cut_query(cut, take_names(query, given));
+		return derive_cut_query(cut, derive_cut_take_names(query, given));
 
 	if (query->groupingSets != NIL)
-		return cut_grouping_sets(cut, query);
+		return derive_cut_grouping_sets(cut, query);
 	derive_cut_from(cut, query);
 	derive_cut_sublinks(cut, query);
-	return take_names(expose_division(cut, query), given);
+	return derive_cut_take_names(derive_cut_expose_division(cut, query), given);
 }
 
 /*

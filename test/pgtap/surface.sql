@@ -19,6 +19,7 @@ SELECT set_eq(
         'resume(view regclass) void',
         'explain(query text) SETOF text',
         'explain(view regclass) SETOF text',
+        'advise(view regclass) SETOF text',
         'verify(view regclass) TABLE(kind text, difference bigint, "row" jsonb)',
         'wait(target pg_lsn DEFAULT NULL::pg_lsn, timeout interval DEFAULT NULL::interval, view regclass DEFAULT NULL::regclass) pg_lsn'
     ],
@@ -26,7 +27,7 @@ SELECT set_eq(
 SELECT set_eq(
     $$ SELECT format('%s %s', relname, relkind) COLLATE "default" FROM pg_class
        WHERE relnamespace = 'derive'::regnamespace AND relkind IN ('r', 'v', 'm', 'p', 'f', 'S') $$,
-    ARRAY['views v', 'pipelines v'],
+    ARRAY['views v', 'pipelines v', 'stages v'],
     'the relations of schema derive');
 
 -- ------------------------------------------------------------------ columns
@@ -39,6 +40,11 @@ SELECT results_eq(
         'lag_bytes bigint', 'lag interval', 'rows_changed bigint', 'ticks bigint',
         'last_tick_at timestamp with time zone', 'last_tick_time interval', 'created_at timestamp with time zone'],
     'columns of derive.views');
+SELECT results_eq(
+    $$ EXECUTE columns('derive.stages') $$,
+    ARRAY['view regclass', 'stage regclass', 'query text', 'rule text', 'rows_changed bigint', 'ticks bigint',
+        'recomputes bigint', 'repairs bigint', 'last_tick_at timestamp with time zone', 'last_tick_time interval'],
+    'columns of derive.stages');
 SELECT results_eq(
     $$ SELECT * FROM (SELECT format('%s %s', attname, format_type(atttypid, atttypmod)) COLLATE "default" FROM pg_attribute
         WHERE attrelid = 'derive.pipelines'::regclass AND attnum BETWEEN 1 AND 15 ORDER BY attnum) c $$,
@@ -93,7 +99,7 @@ SELECT set_eq(
            aclexplode(coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner))) a
        WHERE c.relnamespace IN ('derive'::regnamespace, 'derive_state'::regnamespace)
            AND c.relkind IN ('r', 'v', 'm', 'S') AND a.grantee = 0 $$,
-    ARRAY['SELECT on derive.views', 'SELECT on derive.pipelines'],
+    ARRAY['SELECT on derive.views', 'SELECT on derive.pipelines', 'SELECT on derive.stages'],
     'PUBLIC may read the two status views and no other relation');
 SELECT is_empty(
     $$ SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'derive'::regnamespace
@@ -114,8 +120,10 @@ CREATE ROLE derive_nobody;
 SET LOCAL ROLE derive_nobody;
 PREPARE ok_views AS SELECT * FROM derive.views;
 PREPARE ok_pipelines AS SELECT * FROM derive.pipelines;
+PREPARE ok_stages AS SELECT * FROM derive.stages;
 SELECT lives_ok('ok_views', 'reads derive.views');
 SELECT lives_ok('ok_pipelines', 'reads derive.pipelines');
+SELECT lives_ok('ok_stages', 'reads derive.stages');
 SELECT throws_ok('SELECT * FROM derive_state.' || r, '42501', NULL, 'cannot read derive_state.' || r)
     FROM unnest(ARRAY['view', 'progress', 'frontier', 'view_id']) r;
 SELECT throws_ok('SELECT derive_state.start_pipeline()', '42501', NULL, 'cannot start the pipeline');
