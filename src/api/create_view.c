@@ -15,8 +15,8 @@
  *     holds the last block if that is not the query itself and, for an aggregate, the
  *     table of its state.  All depend internally on the view's table: dropping one
  *     drops all, and a cascade from a source takes the table along;
- *  5. give the table its indexes (of its key, of its parts) and the trigger that refuses
- *     writes;
+ *  5. give the table its indexes (of its key, of its parts; a stage also those that its
+ *     readers look rows up by) and the trigger that refuses writes;
  *  6. set the replica identity of sources whose old rows are needed in full;
  *  7. add the catalog row.  At commit the applier learns of it and builds the view.
  *
@@ -671,6 +671,28 @@ drop_unused_stages(NewView *root)
 	}
 }
 
+/*
+ * Creates the indexes on stages that a plan looks rows up by: nobody else knows of these
+ * tables.  Those on the user's tables are for derive.advise to name.
+ */
+static void
+index_stages(ViewPlan *plan)
+{
+	const char *start = psprintf("CREATE INDEX ON %s.", DERIVE_STATE_SCHEMA);
+	OwnerScope scope;
+	ListCell *lc;
+
+	derive_owner_enter(&scope, BOOTSTRAP_SUPERUSERID);
+	foreach (lc, derive_plan_missing_indexes(plan))
+	{
+		if (strncmp(lfirst(lc), start, strlen(start)) != 0)
+			continue;
+		run(lfirst(lc));
+		CommandCounterIncrement();
+	}
+	derive_owner_leave(&scope);
+}
+
 /* Tells the user if a part of the view can only be recomputed, and why. */
 static void
 report_recompute(NewView *view)
@@ -698,6 +720,7 @@ report_recompute(NewView *view)
 static void
 make_stages(NewView *view)
 {
+	ListCell *lc;
 	char *before = derive_query_deparse(view->query, false);
 
 	view->block = derive_cut(copyObject(view->query), create_stage, view);
@@ -707,6 +730,9 @@ make_stages(NewView *view)
 	drop_unused_stages(view);
 	view->plan = derive_plan_make(copyObject(view->block), NULL);
 	check_plannable(view->plan);
+	foreach (lc, view->stages)
+		index_stages(((NewView *) lfirst(lc))->plan);
+	index_stages(view->plan);
 }
 
 /*

@@ -4,7 +4,7 @@
 # For each query: the view is created and built, gets the indexes that it is advised to have, and
 # follows batches of 0.1 % of the orders: RF1 inserts, RF2 deletes, a third one updates prices,
 # quantities and customers (test/tpch/refresh.sql).  Shown are
-#   RF1, RF2, updates   the tick's time for this view, the median of the batches; "-": the stream does
+#   RF1, RF2, updates   the tick's time for this view, all stages together, the median of the batches; "-": the stream does
 #                       not touch it
 #   fresh               from the commit of RF1 or RF2 to the end of derive.wait, decoding included
 #   recompute           the query run once
@@ -66,21 +66,22 @@ create_indexes()    # view
                AND i.indrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'tpch'::regnamespace)"
 }
 
-# Prints the view's number of ticks, or the last one's milliseconds.
-view_ticks() { sql -c "SELECT ticks FROM derive.views WHERE view = '$1'::regclass"; }
-tick_ms()
+# Prints the number of ticks of a view's stages, or the milliseconds of those since a time.
+view_ticks() { sql -c "SELECT sum(ticks) FROM derive.stages WHERE view = '$1'::regclass"; }
+tick_ms()           # view since
 {
-    sql -c "SELECT round(extract(epoch FROM last_tick_time) * 1000, 3)
-              FROM derive.views WHERE view = '$1'::regclass"
+    sql -c "SELECT round(extract(epoch FROM sum(last_tick_time)) * 1000, 3)
+              FROM derive.stages WHERE view = '$1'::regclass AND last_tick_at >= '$2'"
 }
 
 # Runs one stream of the current batch; prints the tick's ms, or "-", and those to fresh.
 run_stream()        # view stream
 {
-    local before fresh tick=-
+    local before since fresh tick=-
     before=$(view_ticks "$1")
+    since=$(sql -c 'SELECT clock_timestamp()')
     fresh=$(time_statements "SELECT $2($batch)" 'SELECT derive.wait()' | tail -n 1)
-    [[ $(view_ticks "$1") == "$before" ]] || tick=$(tick_ms "$1")
+    [[ $(view_ticks "$1") == "$before" ]] || tick=$(tick_ms "$1" "$since")
     echo "$tick $fresh"
 }
 
