@@ -58,7 +58,7 @@ private_install()
         cp -a "$dir/." "$work/inst$dir/"
     done
     make -s install DESTDIR="$work/inst" >>"$work/build.log" 2>&1
-    cp -a test "$work/test"
+    cp -a test docs "$work/"
 }
 
 static_checks()

@@ -112,6 +112,14 @@ derive_compat_combine_range_tables(Query *query, Query *sub)
 							  REPLACEVARS_REPORT_ERROR, 0, (sublinks))
 #endif
 
+/* 16: "Make Vars be outer-join-aware.": takes back what an outer join has marked. */
+#if PG_VERSION_NUM >= 160000
+#define derive_compat_forget_nulling(var, join) \
+	((var)->varnullingrels = bms_del_member((var)->varnullingrels, (join)))
+#else
+#define derive_compat_forget_nulling(var, join) ((void) (var), (void) (join))
+#endif
+
 /* 18: "Introduce an RTE for the grouping step": forgets it when nothing refers to it. */
 #if PG_VERSION_NUM >= 180000
 #define derive_compat_no_group_rte(query) ((query)->hasGroupRTE = false)

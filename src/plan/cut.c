@@ -21,6 +21,8 @@
  *	- subqueries in FROM are merged into their parent if they are plain and no outer
  *	  join stands between; else they become stages;
  *	- subqueries in expressions: see cut_sublinks.c;
+ *	- outer joins become inner ones where a condition above drops the rows without a
+ *	  partner anyway, as the planner sees it, too;
  *	- what a window or DISTINCT ON divides its rows by is added to the columns of its
  *	  stage, so that the stage's rows can be found by it, and taken away in the next.
  *
@@ -42,6 +44,7 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteDefine.h"
@@ -463,7 +466,7 @@ joins_refer_outside(Query *query)
 	foreach (lc, query->jointree->fromlist)
 	{
 		int index = -1;
-		Bitmapset *members;
+		Relids members;
 
 		if (!IsA(lfirst(lc), JoinExpr))
 			continue;
@@ -552,6 +555,111 @@ cut_items(Cut *cut, Query *query, Node *node, bool direct)
 }
 
 /*
+ * Makes inner joins of outer ones whose rows without a partner some condition above drops
+ * anyway; nonnull: the items that conditions above need rows of.
+ */
+static void
+reduce_outer_joins(Query *query, Node *node, Relids nonnull)
+{
+	JoinExpr *join = (JoinExpr *) node;
+	JoinType type;
+	bool left;
+	bool right;
+	Relids own;
+
+	if (!IsA(join, JoinExpr))
+		return;
+	type = join->jointype;
+	left = bms_overlap(derive_surgery_items(join->larg), nonnull);
+	right = bms_overlap(derive_surgery_items(join->rarg), nonnull);
+	if (type == JOIN_FULL && (left || right))
+		type = left ? JOIN_LEFT : JOIN_RIGHT;
+	if ((type == JOIN_LEFT && right) || (type == JOIN_RIGHT && left))
+		type = JOIN_INNER;
+	if (type != join->jointype)
+		derive_surgery_set_join_type(query, join, type);
+
+	own = bms_union(nonnull, find_nonnullable_rels(join->quals));
+	reduce_outer_joins(query, join->larg,
+					   type == JOIN_INNER	? own
+					   : type == JOIN_LEFT	? nonnull
+					   : type == JOIN_RIGHT ? find_nonnullable_rels(join->quals)
+											: NULL);
+	reduce_outer_joins(query, join->rarg,
+					   type == JOIN_INNER	? own
+					   : type == JOIN_RIGHT ? nonnull
+					   : type == JOIN_LEFT	? find_nonnullable_rels(join->quals)
+											: NULL);
+}
+
+/*
+ * Moves a condition down to an inner join on the preserved side of left joins, if all
+ * that it mentions is there.
+ */
+static bool
+push_down(Node *node, Node *condition, Relids mentioned)
+{
+	JoinExpr *join = (JoinExpr *) node;
+
+	if (!IsA(join, JoinExpr) || !bms_is_subset(mentioned, derive_surgery_items(node)))
+		return false;
+	if (join->jointype == JOIN_LEFT)
+		return push_down(join->larg, condition, mentioned);
+	if (join->jointype != JOIN_INNER)
+		return false;
+	if (push_down(join->larg, condition, mentioned) ||
+		push_down(join->rarg, condition, mentioned))
+		return true;
+	if (join->usingClause != NIL || join->isNatural)
+		return false; /* it is printed without its conditions */
+	join->quals = make_and_qual(join->quals, condition);
+	return true;
+}
+
+/*
+ * Moves conditions of WHERE to where their tables are joined: what is joined to these
+ * rows then sees only those that are left.
+ */
+static void
+push_conditions_down(Query *query)
+{
+	List *conditions = NIL;
+	ListCell *lc, *lf;
+
+	foreach (lc, make_ands_implicit((Expr *) query->jointree->quals))
+	{
+		Node *condition = lfirst(lc);
+		Relids mentioned = pull_varnos(NULL, condition);
+		bool pushed = false;
+
+		if (!bms_is_empty(mentioned) && !checkExprHasSubLink(condition))
+			foreach (lf, query->jointree->fromlist)
+				if (!pushed)
+					pushed = push_down(lfirst(lf), condition, mentioned);
+		if (!pushed)
+			conditions = lappend(conditions, condition);
+	}
+	query->jointree->quals = conditions == NIL ? NULL
+											   : (Node *) make_ands_explicit(conditions);
+}
+
+/*
+ * Simplifies the joins of one level of a query, after its conditions are what they will
+ * be.
+ */
+void
+derive_cut_joins(Query *query)
+{
+	Relids nonnull = find_nonnullable_rels(query->jointree->quals);
+	ListCell *lc;
+
+	foreach (lc, query->jointree->fromlist)
+		reduce_outer_joins(query, lfirst(lc), nonnull);
+	dissolve_inner_joins(query);
+	push_conditions_down(query);
+}
+
+/*
  * Cuts the subqueries in FROM.
  */
 void
@@ -578,6 +686,7 @@ derive_cut_open(Cut *cut, Query *query)
 	derive_surgery_flatten(query);
 	derive_cut_from(cut, query);
 	derive_cut_sublinks(cut, query);
+	derive_cut_joins(query);
 }
 
 /* ---------- all together ---------- */
@@ -623,6 +732,7 @@ derive_cut_query(Cut *cut, Query *query)
 		return derive_cut_grouping_sets(cut, query);
 	derive_cut_from(cut, query);
 	derive_cut_sublinks(cut, query);
+	derive_cut_joins(query);
 	return derive_cut_take_names(derive_cut_expose_division(cut, query), given);
 }
 

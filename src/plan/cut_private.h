@@ -28,6 +28,7 @@ typedef enum SplitLevel
 extern Query *derive_cut_query(Cut *cut, Query *query);
 extern void derive_cut_from(Cut *cut, Query *query);
 extern void derive_cut_open(Cut *cut, Query *query);
+extern void derive_cut_joins(Query *query);
 extern Oid derive_cut_make_stage(Cut *cut, Query *block);
 extern Oid derive_cut_stage(Cut *cut, Query *query);
 extern bool derive_cut_is_plain(Query *query);

@@ -559,6 +559,7 @@ aggregate_value(LinkContext *context, Correlation *correlation)
 		(Node *) linitial_node(TargetEntry, sub->targetList)->expr, &empty);
 	if (empty.unknown && nkeys > 0)
 		return NULL;
+	over_nothing = eval_const_expressions(NULL, over_nothing);
 	index = join_stage(context, correlation,
 					   derive_cut_stage(context->cut, with_keys(correlation, true)), NULL,
 					   NULL);

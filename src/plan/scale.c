@@ -49,6 +49,26 @@ constant_scale(Const *constant)
 }
 
 /*
+ * True if a field of EXTRACT is one that is always a whole number.
+ */
+static bool
+is_whole_field(Node *field)
+{
+	static const char *const whole[] = {
+		"millennium", "century", "decade", "year",	 "isoyear", "quarter", "month",
+		"week",		  "day",	 "dow",	   "isodow", "doy",		"hour",	   "minute"};
+	char *name;
+
+	if (!IsA(field, Const) || ((Const *) field)->constisnull)
+		return false;
+	name = TextDatumGetCString(((Const *) field)->constvalue);
+	for (int i = 0; i < lengthof(whole); i++)
+		if (strcmp(name, whole[i]) == 0)
+			return true;
+	return false;
+}
+
+/*
  * Returns the number of decimals that each finite value of a numeric expression is
  * known to have, or DERIVE_SCALE_UNKNOWN.
  */
@@ -70,6 +90,9 @@ derive_scale_of(Node *node)
 
 		if (function == F_NUMERIC_INT2 || function == F_NUMERIC_INT4 ||
 			function == F_NUMERIC_INT8)
+			return 0;
+		if ((function == F_EXTRACT_TEXT_DATE || function == F_EXTRACT_TEXT_TIMESTAMP) &&
+			is_whole_field(linitial(((FuncExpr *) node)->args)))
 			return 0;
 	}
 	if (IsA(node, OpExpr))

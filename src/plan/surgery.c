@@ -239,6 +239,47 @@ derive_surgery_left_join(Query *query, int rtindex, List *quals)
 					 : make_join(query, JOIN_LEFT, left, (Node *) ref, quals));
 }
 
+/* A join that no longer makes columns NULL. */
+typedef struct NullingContext
+{
+	int join;
+	Index level;
+} NullingContext;
+
+/*
+ * Takes back that a join makes columns NULL; a walker.
+ */
+static bool
+forget_nulling_walker(Node *node, NullingContext *context)
+{
+	bool result;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var) && ((Var *) node)->varlevelsup == context->level)
+		derive_compat_forget_nulling((Var *) node, context->join);
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, forget_nulling_walker, context);
+	context->level++;
+	result = query_tree_walker((Query *) node, forget_nulling_walker, context, 0);
+	context->level--;
+	return result;
+}
+
+/*
+ * Changes what a join keeps, to less: the caller knows that the result stays the same.
+ */
+void
+derive_surgery_set_join_type(Query *query, JoinExpr *join, JoinType type)
+{
+	NullingContext context = {join->rtindex, 0};
+
+	join->jointype = type;
+	rt_fetch(join->rtindex, query->rtable)->jointype = type;
+	if (type == JOIN_INNER)
+		query_tree_walker(query, forget_nulling_walker, &context, 0);
+}
+
 /*
  * Makes a placeholder of a range table entry that nothing refers to.
  */

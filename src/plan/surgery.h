@@ -16,6 +16,7 @@ extern void derive_surgery_flatten(Query *query);
 extern void derive_surgery_set_relation(Query *query, RangeTblEntry *rte, Oid relid);
 extern int derive_surgery_add_relation(Query *query, Oid relid, const char *name);
 extern void derive_surgery_left_join(Query *query, int rtindex, List *quals);
+extern void derive_surgery_set_join_type(Query *query, JoinExpr *join, JoinType type);
 extern void derive_surgery_blank(RangeTblEntry *rte);
 extern void derive_surgery_pull_up(Query *query, int rtindex);
 extern Query *derive_surgery_over(Oid relid);
