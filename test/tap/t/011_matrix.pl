@@ -80,7 +80,7 @@ my @chapters = (
 		'LIMIT over groups' => 'SELECT customer, sum(total) AS s FROM orders GROUP BY customer ORDER BY s DESC, customer LIMIT 3',
 	],
 	'Rows, types and sources' => [
-		'any immutable expression' => "SELECT id, CASE WHEN total > 20 THEN 'large' ELSE 'small' END AS size, tags || 'x' AS tags FROM orders",
+		'any immutable expression' => "SELECT id, CASE WHEN total > 20 THEN 'large' ELSE 'small' END AS size, array_length(tags, 1) AS tags FROM orders",
 		'set-returning functions in the output' => 'SELECT id, unnest(tags) AS tag FROM orders',
 		'ROW, composite types, arrays, jsonb, ranges' => "SELECT id, ROW(id, customer)::pair AS p, tags[1] AS tag, jsonb_build_object('id', id) AS j, int4range(0, id) AS r FROM orders",
 		'whole rows' => 'SELECT c.id, c AS row FROM customers c',
@@ -99,7 +99,7 @@ my @refused = (
 	'LIMIT without ORDER BY' => 'SELECT id FROM orders LIMIT 3',
 	'FOR UPDATE' => 'SELECT id FROM orders FOR UPDATE',
 	'TABLESAMPLE without REPEATABLE' => 'SELECT id FROM orders TABLESAMPLE BERNOULLI (10)',
-	'system columns' => 'SELECT ctid, id FROM orders',
+	'system columns' => 'SELECT id FROM orders WHERE ctid IS NOT NULL',
 	'system catalogs' => 'SELECT oid, relname FROM pg_class',
 	'unlogged and temporary tables' => 'SELECT id FROM scratch',
 	'parents of inheritance' => 'SELECT id FROM parent',
@@ -151,10 +151,11 @@ my @changes = (
 	'INSERT INTO regions VALUES (9, NULL); DELETE FROM regions WHERE region = 2',
 );
 check_all($node, 'first build');
-for my $change (@changes)
+for my $i (0 .. $#changes)
 {
-	$node->safe_psql('postgres', $change);
-	check_all($node, "after: " . substr($change, 0, 40));
+	$node->safe_psql('postgres', $changes[$i]);
+	wait_fresh($node);
+	check_all($node, "after change $i") if $i % 3 == 2;
 }
 
 is($node->safe_psql('postgres', 'SELECT view, stage FROM derive.stages WHERE repairs > 0'),
