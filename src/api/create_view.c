@@ -81,6 +81,7 @@ typedef struct NewView
 	Query *block; /* what is maintained: the query, or its last block */
 	ViewPlan *plan;
 	CatalogNewView row;
+	int64 number;		  /* in the names of its hidden parts */
 	bool explain;		  /* only to be explained: the sources are left alone */
 	struct NewView *root; /* of a stage: its view */
 	List *stages;		  /* of a view: NewView of each stage */
@@ -250,7 +251,7 @@ state_name(NewView *view, const char *suffix)
 {
 	char tail[NAMEDATALEN];
 
-	snprintf(tail, sizeof(tail), INT64_FORMAT "_%s", view->row.id, suffix);
+	snprintf(tail, sizeof(tail), INT64_FORMAT "_%s", view->number, suffix);
 	return makeObjectName(view->root ? view->root->name : view->name, tail, NULL);
 }
 
@@ -601,8 +602,8 @@ create_stage(Query *block, void *arg)
 	stage->row.key = stage->plan->key;
 	stage->row.paused = root->row.paused;
 	stage->row.part_of = root->row.view;
-	stage->row.id = root->explain ? list_length(root->stages) + 1
-								  : derive_catalog_next_id();
+	stage->row.id = derive_catalog_next_id();
+	stage->number = root->explain ? list_length(root->stages) + 1 : stage->row.id;
 	stage->name = state_name(stage, "stage");
 	check_identities(stage);
 
@@ -795,7 +796,7 @@ derive_create_view(PG_FUNCTION_ARGS)
 	make_stages(&view);
 	if (PG_ARGISNULL(2))
 		view.row.key = view.plan->key;
-	view.row.id = derive_catalog_next_id();
+	view.row.id = view.number = derive_catalog_next_id();
 	check_identities(&view);
 	create_key_index(&view);
 	create_lookup_index(&view);
