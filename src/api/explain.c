@@ -13,9 +13,11 @@
 #include "base/compat.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "maintain/choice.h"
 #include "plan/plan.h"
 #include "plan/region.h"
 #include "rewrite/rewriteHandler.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
@@ -66,8 +68,25 @@ plan_of(CatalogView *view)
 	ViewPlan *plan = derive_plan_make(copyObject(get_view_query(rel)), NULL);
 
 	plan->key = view->key;
+	plan->view = view->view;
+	plan->state = view->state_table;
 	relation_close(rel, NoLock);
 	return plan;
+}
+
+/* Appends the lines of a view's block or a stage's, with what its maintenance may cost. */
+static List *
+explain_existing(List *lines, int number, CatalogView *view, Oid relid)
+{
+	Relation rel = relation_open(view->view, AccessShareLock);
+	Oid owner = rel->rd_rel->relowner;
+	ViewPlan *plan = plan_of(view);
+
+	relation_close(rel, NoLock);
+	if (OidIsValid(view->state_table))
+		LockRelationOid(view->state_table, AccessShareLock);
+	lines = derive_api_explain_stage(lines, number, relid, plan);
+	return list_concat(lines, derive_choice_explain(plan, owner));
 }
 
 /* derive.explain(view regclass) */
@@ -83,10 +102,9 @@ derive_explain_view(PG_FUNCTION_ARGS)
 	{
 		CatalogView *stage = lfirst(lc);
 
-		lines = derive_api_explain_stage(lines, number++, stage->view, plan_of(stage));
+		lines = explain_existing(lines, number++, stage, stage->view);
 	}
-	return return_lines(
-		fcinfo, derive_api_explain_stage(lines, number, InvalidOid, plan_of(view)));
+	return return_lines(fcinfo, explain_existing(lines, number, view, InvalidOid));
 }
 
 /* Appends the statements for the indexes that a plan misses, each once. */

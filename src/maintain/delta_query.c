@@ -49,7 +49,8 @@ struct QueryCache
 	MemoryContext context;
 	ViewPlan *plan;
 	int nsources;
-	BlockNumber *pages; /* [nsources] now */
+	BlockNumber *pages; /* [nsources] in this run, if measured */
+	bool measured;
 	KeptQuery kept[MAX_KEPT];
 	int nkept;
 	uint64 clock;
@@ -107,12 +108,25 @@ magnitude_of(int64 nrows)
 	return magnitude;
 }
 
-/* Notes the present sizes of the sources; partitioned ones have none of their own. */
+/* Says that a run begins: the sources' sizes may be others than in the last one. */
+void
+derive_query_new_run(QueryCache *cache)
+{
+	cache->measured = false;
+}
+
+/*
+ * Notes the present sizes of the sources, once in a run; partitioned ones have none of
+ * their own.
+ */
 static void
 measure_sources(QueryCache *cache)
 {
 	ListCell *lc;
 
+	if (cache->measured)
+		return;
+	cache->measured = true;
 	foreach (lc, cache->plan->sources)
 	{
 		Relation rel = relation_open(((PlanSource *) lfirst(lc))->relid, AccessShareLock);
@@ -271,6 +285,23 @@ execute(SPIPlanPtr plan, RowConsumer consume, void *arg)
 	result = SPI_execute_plan_extended(plan, &options);
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "maintenance query failed: %s", SPI_result_code_string(result));
+}
+
+/*
+ * Returns the executor's plan of a kept query, for its estimates; good until the query is
+ * run or another one is asked for.  What core keeps is only looked at: a plan that has
+ * become invalid still serves as an estimate, and core makes it anew when it is run.
+ */
+Plan *
+derive_query_plan(QueryCache *cache, const QueryKey *key)
+{
+	KeptQuery *kept = find_kept(cache, key);
+	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(kept->plan));
+
+	kept->last_used = ++cache->clock;
+	if (source->gplan == NULL)
+		ReleaseCachedPlan(SPI_plan_get_cached_plan(kept->plan), CurrentResourceOwner);
+	return linitial_node(PlannedStmt, source->gplan->stmt_list)->planTree;
 }
 
 /* Runs a query whose plan is kept. */

@@ -10,6 +10,7 @@
 
 #include "executor/tuptable.h"
 #include "maintain/delta.h"
+#include "nodes/plannodes.h"
 #include "plan/plan.h"
 
 /* Takes one row of a result; the row is only good during the call. */
@@ -34,6 +35,8 @@ extern QueryCache *derive_query_cache(MemoryContext context, ViewPlan *plan);
 extern void derive_query_cache_free(QueryCache *cache);
 extern void derive_query_run_kept(QueryCache *cache, const QueryKey *key,
 								  RowConsumer consume, void *arg);
+extern Plan *derive_query_plan(QueryCache *cache, const QueryKey *key);
+extern void derive_query_new_run(QueryCache *cache);
 extern void derive_query_run_once(const char *sql, RowConsumer consume, void *arg);
 
 extern void derive_query_register(const char *name, TupleDesc desc, Tuplestorestate *rows,

@@ -26,6 +26,7 @@
 #include "base/step.h"
 #include "catalog/pg_type_d.h"
 #include "executor/spi.h"
+#include "maintain/choice.h"
 #include "maintain/fold.h"
 #include "maintain/keys.h"
 #include "maintain/linear.h"
@@ -161,6 +162,7 @@ derive_runner_create(MemoryContext parent, ViewPlan *plan, Oid view, Oid owner, 
 	runner->context = context;
 	runner->plan = plan;
 	plan->view = view;
+	plan->state = state;
 	runner->owner = owner;
 	runner->queries = derive_query_cache(context, plan);
 	runner->view = derive_target_spec(view, view_access(plan), plan->key);
@@ -244,6 +246,7 @@ begin_run(ViewRun *run, ViewRunner *runner, SourceDelta *out)
 										 ALLOCSET_DEFAULT_SIZES);
 	run->plan = runner->plan;
 	run->queries = runner->queries;
+	derive_query_new_run(run->queries);
 	run->view = runner->view;
 	run->state = runner->state;
 	run->outputs = runner->outputs;
@@ -302,21 +305,24 @@ derive_runner_apply(ViewRunner *runner, DeltaSet *set, SourceDelta *out,
 	MemoryContext oldcontext = CurrentMemoryContext;
 	ViewRun run;
 	OwnerScope scope;
-	bool complete;
+	bool recompute;
 
 	begin_run(&run, runner, out);
-	complete = collect_changed(runner, set, &run.delta_key);
-	if (complete && runner->plan->rule != RULE_RECOMPUTE && run.delta_key.part != NULL)
+	recompute = !collect_changed(runner, set, &run.delta_key) ||
+				(runner->plan->rule == RULE_RECOMPUTE && run.delta_key.part != NULL);
+	if (!recompute && run.delta_key.part != NULL)
 	{
 		enter_run(&run, runner, &scope);
 		register_deltas(&run, set);
-		apply_by_kind(&run);
+		recompute = !derive_choice_is_delta(&run);
+		if (!recompute)
+			apply_by_kind(&run);
 		leave_run(&run, &scope);
 	}
 	stats->rows_changed = run.rows_changed;
 	stats->recomputed = false;
 	MemoryContextSwitchTo(oldcontext);
-	if (!complete || (runner->plan->rule == RULE_RECOMPUTE && run.delta_key.part != NULL))
+	if (recompute)
 		derive_runner_recompute(runner, false, out, stats);
 	MemoryContextDelete(run.context);
 }

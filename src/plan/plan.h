@@ -122,6 +122,7 @@ typedef struct ViewPlan
 	bool single_row; /* aggregate without GROUP BY: exactly one row (or none by HAVING) */
 	Query *query;	 /* what the plan was made from */
 	Oid view;		 /* relation with the view's rows; set by who has one */
+	Oid state;		 /* relation with a fold's state rows; likewise */
 } ViewPlan;
 
 /*
@@ -173,6 +174,12 @@ extern char *derive_plan_output_sql(ViewPlan *plan, const char *state_table);
  * image, key columns; ordered).  key: attnos of the stored table's columns, may be NIL.
  */
 extern char *derive_plan_diff_sql(const char *new_sql, Oid stored_table, List *key);
+
+/*
+ * SQL of a recompute: the whole content (part NULL) compared with what plan->view, or of a
+ * fold plan->state, stores; part {0}: of a fold, the view's rows out of its state, compared.
+ */
+extern char *derive_plan_recompute_sql(ViewPlan *plan, Bitmapset *part);
 
 /*
  * Lines of derive.explain about one stage; relation: name of the stage's table, NULL for

@@ -516,3 +516,22 @@ derive_plan_keys_sql(ViewPlan *plan, Bitmapset *nulls)
 	return comparison_sql(derive_keys_new_sql(plan->stage, nulls, false),
 						  derive_keys_stored_sql(plan, nulls), plan->view, plan->key);
 }
+
+/*
+ * Returns the query of a recompute, see plan.h.
+ */
+char *
+derive_plan_recompute_sql(ViewPlan *plan, Bitmapset *part)
+{
+	List *key = NIL;
+
+	if (plan->stage->kind != STAGE_FOLD)
+		return derive_plan_diff_sql(derive_plan_full_sql(plan), plan->view, plan->key);
+	if (part != NULL)
+		return derive_plan_diff_sql(
+			derive_plan_output_sql(plan, derive_relation_name(plan->state)), plan->view,
+			plan->key);
+	for (int i = 1; i <= plan->stage->nkeys; i++)
+		key = lappend_int(key, i);
+	return derive_plan_diff_sql(derive_plan_full_sql(plan), plan->state, key);
+}
