@@ -92,14 +92,15 @@ static void
 register_imagined(PlanSource *source, int64 nrows)
 {
 	Relation rel = table_open(source->relid, AccessShareLock);
-	AttrNumber *attnums = palloc(sizeof(AttrNumber) * (bms_num_members(source->columns) + 1));
+	AttrNumber *attnums = palloc(sizeof(AttrNumber) *
+								 (bms_num_members(source->columns) + 1));
 	int n = 0;
 
 	for (int attnum = -1; (attnum = bms_next_member(source->columns, attnum)) >= 0;)
 		attnums[n++] = attnum;
 	derive_query_register(source->delta_name,
-						  derive_layout_make_desc(RelationGetDescr(rel), n, attnums), NULL,
-						  nrows);
+						  derive_layout_make_desc(RelationGetDescr(rel), n, attnums),
+						  NULL, nrows);
 	table_close(rel, NoLock);
 }
 

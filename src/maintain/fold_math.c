@@ -10,7 +10,9 @@
  * sum		old + plus - minus, NULL when no input is left.  Exact types only.
  *			numeric knows NaN and infinities, from which nothing can be taken
  *			away again, and shows as many decimals as the input with most of
- *			them, which may be the one that left: both mean compute anew.
+ *			them, which may be the one that left: both mean compute anew.  Not so if
+ *			it is known how many decimals an input can have at most, and one is left
+ *			that has so many: then old, or plus, has them, too, and so has the result.
  * min, max	Let m be the old value, p and q the least of what arrives and of what
  *			leaves.  If nothing leaves that is as low as min(m, p), that is the new
  *			value: some row has it, and no row that is left is lower.  Otherwise the
@@ -149,6 +151,14 @@ inputs_of_sum(FoldMath *math, const FoldColumn *column, TupleTableSlot *new)
 	return DatumGetInt64(new->tts_values[count]);
 }
 
+/* Tells whether an input is left that has as many decimals as any can have. */
+static bool
+has_most_decimals(FoldMath *math, const FoldColumn *column, TupleTableSlot *new)
+{
+	return column->most_column >= 0 &&
+		   DatumGetInt64(new->tts_values[math->columns[column->most_column].state]) > 0;
+}
+
 /* Folds a sum; false: compute the group anew.  The counts are in the new state already. */
 static bool
 fold_sum(FoldMath *math, ColumnMath *sum, TupleTableSlot *old, TupleTableSlot *delta,
@@ -169,7 +179,7 @@ fold_sum(FoldMath *math, ColumnMath *sum, TupleTableSlot *old, TupleTableSlot *d
 		(is_special(column, value, !have) || is_special(column, plus, plus_null) ||
 		 is_special(column, minus, minus_null)))
 		return false;
-	if (!minus_null && column->scale_guard &&
+	if (!minus_null && column->scale_guard && !has_most_decimals(math, column, new) &&
 		(!have || delta->tts_isnull[sum->delta + 2] ||
 		 DatumGetInt32(delta->tts_values[sum->delta + 2]) >=
 			 DatumGetInt32(DirectFunctionCall1(numeric_scale, value))))

@@ -14,6 +14,7 @@
 #include "access/transam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_aggregate.h"
+#include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -258,6 +259,33 @@ sum_function(Oid type)
 }
 
 /*
+ * Returns the index of the column that counts the inputs of a sum that have as many
+ * decimals as any can have, or -1 if that is not known.
+ */
+static int
+intern_most(FoldBuilder *builder, Expr *argument, Expr *filter)
+{
+	int most = derive_scale_most((Node *) argument);
+	Expr *one = (Expr *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+								   Int32GetDatum(1), false, true);
+	Expr *scale, *has_most;
+
+	if (most == DERIVE_SCALE_UNKNOWN)
+		return -1;
+	scale = (Expr *) makeFuncExpr(F_SCALE, INT4OID, list_make1(argument), InvalidOid,
+								  InvalidOid, COERCE_EXPLICIT_CALL);
+	has_most = make_opclause(Int4EqualOperator, BOOLOID, false, scale,
+							 (Expr *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+												Int32GetDatum(most), false, true),
+							 InvalidOid, InvalidOid);
+	set_opfuncid((OpExpr *) has_most);
+	one = filter_expression(one, has_most);
+	if (filter != NULL)
+		one = filter_expression(one, filter);
+	return intern_count(builder, intern_expression(builder, one));
+}
+
+/*
  * Returns the index of the column that sums an input.
  */
 static int
@@ -277,6 +305,9 @@ intern_sum(FoldBuilder *builder, int input, Aggref *aggref, const SumType *sum_t
 	column.special_guard = sum_type->input == NUMERICOID;
 	column.scale_guard = sum_type->input == NUMERICOID &&
 						 derive_scale_of(argument) == DERIVE_SCALE_UNKNOWN;
+	column.most_column = column.scale_guard
+							 ? intern_most(builder, (Expr *) argument, aggref->aggfilter)
+							 : -1;
 	return intern_column(builder, &column);
 }
 

@@ -59,7 +59,9 @@ typedef struct FoldColumn
 								 * inputs, or -1 if that is "n" itself */
 	bool special_guard; /* FOLD_SUM over numeric: recompute on NaN and infinity */
 	bool scale_guard;	/* FOLD_SUM over numeric of unknown scale, see FOLD_SUM */
-	int input; /* private to src/plan: which input of the region it folds, or -1 */
+	int most_column; /* with scale_guard: index into columns[] of the FOLD_COUNT of inputs
+								 * that have as many decimals as any can have, or -1 */
+	int input;		 /* private to src/plan: which input of the region it folds, or -1 */
 	struct Aggref
 		*call; /* private to src/plan: the aggregate over the region's columns */
 } FoldColumn;

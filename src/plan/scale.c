@@ -69,49 +69,143 @@ is_whole_field(Node *field)
 }
 
 /*
+ * True if a function's results are numerics without decimals.
+ */
+static bool
+is_whole_number(FuncExpr *call)
+{
+	Oid function = call->funcid;
+
+	if (function == F_NUMERIC_INT2 || function == F_NUMERIC_INT4 ||
+		function == F_NUMERIC_INT8)
+		return true;
+	return (function == F_EXTRACT_TEXT_DATE || function == F_EXTRACT_TEXT_TIMESTAMP) &&
+		   is_whole_field(linitial(call->args));
+}
+
+/* The least and the greatest number of decimals that values of an expression may have. */
+typedef struct ScaleRange
+{
+	int least;
+	int most;
+} ScaleRange;
+
+static bool find_range(Node *node, ScaleRange *range);
+
+/*
+ * Finds the range of what is one of several expressions; NULL has no decimals.
+ */
+static bool
+find_union(List *alternatives, ScaleRange *range)
+{
+	bool found = false;
+	ListCell *lc;
+
+	foreach (lc, alternatives)
+	{
+		Node *node = lfirst(lc);
+		ScaleRange other;
+
+		if (IsA(node, Const) && ((Const *) node)->constisnull)
+			continue;
+		if (!find_range(node, &other))
+			return false;
+		range->least = found ? Min(range->least, other.least) : other.least;
+		range->most = found ? Max(range->most, other.most) : other.most;
+		found = true;
+	}
+	return found;
+}
+
+/*
+ * Finds the range of an operator's results.
+ */
+static bool
+find_operator_range(OpExpr *op, ScaleRange *range)
+{
+	Oid function = get_opcode(op->opno);
+	ScaleRange right;
+
+	if (!find_range(linitial(op->args), range))
+		return false;
+	if (function == F_NUMERIC_UMINUS || function == F_NUMERIC_UPLUS)
+		return true;
+	if (!find_range(llast(op->args), &right))
+		return false;
+	if (function == F_NUMERIC_ADD || function == F_NUMERIC_SUB)
+	{
+		range->least = Max(range->least, right.least);
+		range->most = Max(range->most, right.most);
+		return true;
+	}
+	if (function == F_NUMERIC_MUL)
+	{
+		range->least += right.least;
+		range->most += right.most;
+		return true;
+	}
+	return false;
+}
+
+/*
+ * Finds the range of the numbers of decimals of a numeric expression's finite values.
+ * False if nothing is known.
+ */
+static bool
+find_range(Node *node, ScaleRange *range)
+{
+	int32 typmod = exprTypmod(node);
+	Oid base_type = getBaseTypeAndTypmod(exprType(node), &typmod);
+
+	range->least = range->most = DERIVE_SCALE_UNKNOWN;
+	if (base_type == NUMERICOID && typmod >= (int32) VARHDRSZ)
+		range->least = range->most = typmod_scale(typmod);
+	else if (IsA(node, Const) && base_type == NUMERICOID)
+		range->least = range->most = constant_scale((Const *) node);
+	else if (IsA(node, RelabelType))
+		return find_range((Node *) ((RelabelType *) node)->arg, range);
+	else if (IsA(node, FuncExpr) && is_whole_number((FuncExpr *) node))
+		range->least = range->most = 0;
+	else if (IsA(node, OpExpr))
+		return find_operator_range((OpExpr *) node, range);
+	else if (IsA(node, CoalesceExpr))
+		return find_union(((CoalesceExpr *) node)->args, range);
+	else if (IsA(node, CaseExpr))
+	{
+		CaseExpr *expression = (CaseExpr *) node;
+		List *results = list_make1(expression->defresult);
+		ListCell *lc;
+
+		foreach (lc, expression->args)
+			results = lappend(results, lfirst_node(CaseWhen, lc)->result);
+		return find_union(results, range);
+	}
+	return range->most != DERIVE_SCALE_UNKNOWN;
+}
+
+/*
  * Returns the number of decimals that each finite value of a numeric expression is
  * known to have, or DERIVE_SCALE_UNKNOWN.
  */
 int
 derive_scale_of(Node *node)
 {
-	int32 typmod = exprTypmod(node);
-	Oid base_type = getBaseTypeAndTypmod(exprType(node), &typmod);
+	ScaleRange range;
 
-	if (base_type == NUMERICOID && typmod >= (int32) VARHDRSZ)
-		return typmod_scale(typmod);
-	if (IsA(node, Const) && base_type == NUMERICOID)
-		return constant_scale((Const *) node);
-	if (IsA(node, RelabelType))
-		return derive_scale_of((Node *) ((RelabelType *) node)->arg);
-	if (IsA(node, FuncExpr))
-	{
-		Oid function = ((FuncExpr *) node)->funcid;
+	return find_range(node, &range) && range.least == range.most ? range.most
+																 : DERIVE_SCALE_UNKNOWN;
+}
 
-		if (function == F_NUMERIC_INT2 || function == F_NUMERIC_INT4 ||
-			function == F_NUMERIC_INT8)
-			return 0;
-		if ((function == F_EXTRACT_TEXT_DATE || function == F_EXTRACT_TEXT_TIMESTAMP) &&
-			is_whole_field(linitial(((FuncExpr *) node)->args)))
-			return 0;
-	}
-	if (IsA(node, OpExpr))
-	{
-		OpExpr *op = (OpExpr *) node;
-		Oid function = get_opcode(op->opno);
-		int left = derive_scale_of(linitial(op->args));
-		int right = derive_scale_of(llast(op->args));
+/*
+ * Returns a number of decimals that no finite value of a numeric expression exceeds, or
+ * DERIVE_SCALE_UNKNOWN.
+ */
+int
+derive_scale_most(Node *node)
+{
+	ScaleRange range;
 
-		if (function == F_NUMERIC_UMINUS || function == F_NUMERIC_UPLUS)
-			return left;
-		if (left == DERIVE_SCALE_UNKNOWN || right == DERIVE_SCALE_UNKNOWN)
-			return DERIVE_SCALE_UNKNOWN;
-		if (function == F_NUMERIC_ADD || function == F_NUMERIC_SUB)
-			return Max(left, right);
-		if (function == F_NUMERIC_MUL)
-			return left + right;
-	}
-	return DERIVE_SCALE_UNKNOWN;
+	return find_range(node, &range) ? range.most : DERIVE_SCALE_UNKNOWN;
 }
 
 /*
