@@ -42,6 +42,13 @@
 /* A recompute must be cheaper by this factor: estimates are what they are. */
 #define CHOICE_FACTOR 1.2
 
+/*
+ * For a delta of less than this part of its sources by this one: it is mostly made of
+ * index lookups, which the estimates take for reads from disk.
+ */
+#define SMALL_PART 0.01
+#define SMALL_FACTOR 5.0
+
 /* derive.explain shows the estimate of deltas of so many rows. */
 #define EXPLAIN_ROWS 1000
 
@@ -69,6 +76,23 @@ recompute_cost(QueryCache *queries, ViewPlan *plan)
 	return cost;
 }
 
+/* Returns the factor for a run's deltas. */
+static double
+choice_factor(ViewRun *run)
+{
+	double nrows = 0;
+
+	for (int i = -1; (i = bms_next_member(run->delta_key.part, i)) >= 0;)
+	{
+		PlanSource *source = list_nth(run->plan->sources, i);
+		Relation rel = table_open(source->relid, AccessShareLock);
+
+		nrows += Max(rel->rd_rel->reltuples, 0);
+		table_close(rel, NoLock);
+	}
+	return run->delta_key.nrows < nrows * SMALL_PART ? SMALL_FACTOR : CHOICE_FACTOR;
+}
+
 /* Decides, see choice.h. */
 bool
 derive_choice_is_delta(ViewRun *run)
@@ -79,7 +103,7 @@ derive_choice_is_delta(ViewRun *run)
 	if (delta < CHOICE_FLOOR)
 		return true;
 	recompute = recompute_cost(run->queries, run->plan);
-	if (delta <= recompute * CHOICE_FACTOR)
+	if (delta <= recompute * CHOICE_FACTOR || delta <= recompute * choice_factor(run))
 		return true;
 	ereport(DEBUG1, (errmsg_internal("recomputing derived view \"%s\": estimated cost "
 									 "%.0f instead of %.0f",

@@ -295,12 +295,14 @@ execute(SPIPlanPtr plan, RowConsumer consume, void *arg)
 Plan *
 derive_query_plan(QueryCache *cache, const QueryKey *key)
 {
+	MemoryContext context = CurrentMemoryContext;
 	KeptQuery *kept = find_kept(cache, key);
 	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(kept->plan));
 
 	kept->last_used = ++cache->clock;
 	if (source->gplan == NULL)
 		ReleaseCachedPlan(SPI_plan_get_cached_plan(kept->plan), CurrentResourceOwner);
+	MemoryContextSwitchTo(context); /* SPI left another one */
 	return linitial_node(PlannedStmt, source->gplan->stmt_list)->planTree;
 }
 
