@@ -36,8 +36,8 @@ COMMENT ON FUNCTION derive_state.pipeline_status() IS
 	'this database''s entry in shared memory; no row if it has none';
 
 CREATE FUNCTION derive_state.view_statistics(view regclass,
-	OUT rows_changed bigint, OUT ticks bigint, OUT recomputes bigint, OUT repairs bigint,
-	OUT last_tick_at timestamptz, OUT last_tick_time interval) RETURNS record
+	OUT rows_changed bigint, OUT ticks bigint, OUT recomputes bigint,
+	OUT chosen bigint, OUT repairs bigint, OUT last_tick_at timestamptz, OUT last_tick_time interval) RETURNS record
 	LANGUAGE c VOLATILE STRICT
 	AS 'MODULE_PATHNAME', 'derive_view_statistics';
 COMMENT ON FUNCTION derive_state.view_statistics(regclass) IS

@@ -80,6 +80,7 @@ SELECT COALESCE(v.part_of, v.view) AS view,
        s.rows_changed,
        s.ticks,
        s.recomputes,
+       s.chosen,
        s.repairs,
        s.last_tick_at,
        s.last_tick_time

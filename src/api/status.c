@@ -113,8 +113,8 @@ derive_view_statistics(PG_FUNCTION_ARGS)
 {
 	TupleDesc desc;
 	ViewStats stats = {0};
-	Datum values[6];
-	bool nulls[6] = {0};
+	Datum values[7];
+	bool nulls[7] = {0};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -122,10 +122,11 @@ derive_view_statistics(PG_FUNCTION_ARGS)
 	values[0] = Int64GetDatum(stats.rows_changed);
 	values[1] = Int64GetDatum(stats.ticks);
 	values[2] = Int64GetDatum(stats.recomputes);
-	values[3] = Int64GetDatum(stats.repairs);
-	values[4] = TimestampTzGetDatum(stats.last_tick_at);
-	values[5] = interval_us(stats.last_tick_us);
-	nulls[4] = nulls[5] = stats.ticks == 0;
+	values[3] = Int64GetDatum(stats.choices);
+	values[4] = Int64GetDatum(stats.repairs);
+	values[5] = TimestampTzGetDatum(stats.last_tick_at);
+	values[6] = interval_us(stats.last_tick_us);
+	nulls[5] = nulls[6] = stats.ticks == 0;
 	PG_RETURN_DATUM(
 		HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

@@ -31,6 +31,7 @@
 #include "change/layout.h"
 #include "executor/spi.h"
 #include "maintain/choice.h"
+#include "optimizer/plancat.h"
 #include "plan/region.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -86,8 +87,12 @@ choice_factor(ViewRun *run)
 	{
 		PlanSource *source = list_nth(run->plan->sources, i);
 		Relation rel = table_open(source->relid, AccessShareLock);
+		BlockNumber pages;
+		double tuples;
+		double allvisible;
 
-		nrows += Max(rel->rd_rel->reltuples, 0);
+		estimate_rel_size(rel, NULL, &pages, &tuples, &allvisible);
+		nrows += tuples;
 		table_close(rel, NoLock);
 	}
 	return run->delta_key.nrows < nrows * SMALL_PART ? SMALL_FACTOR : CHOICE_FACTOR;

@@ -306,6 +306,7 @@ derive_runner_apply(ViewRunner *runner, DeltaSet *set, SourceDelta *out,
 	ViewRun run;
 	OwnerScope scope;
 	bool recompute;
+	bool chosen = false;
 
 	begin_run(&run, runner, out);
 	recompute = !collect_changed(runner, set, &run.delta_key) ||
@@ -314,7 +315,7 @@ derive_runner_apply(ViewRunner *runner, DeltaSet *set, SourceDelta *out,
 	{
 		enter_run(&run, runner, &scope);
 		register_deltas(&run, set);
-		recompute = !derive_choice_is_delta(&run);
+		recompute = chosen = !derive_choice_is_delta(&run);
 		if (!recompute)
 			apply_by_kind(&run);
 		leave_run(&run, &scope);
@@ -324,6 +325,7 @@ derive_runner_apply(ViewRunner *runner, DeltaSet *set, SourceDelta *out,
 	MemoryContextSwitchTo(oldcontext);
 	if (recompute)
 		derive_runner_recompute(runner, false, out, stats);
+	stats->chosen = chosen;
 	MemoryContextDelete(run.context);
 }
 
@@ -358,6 +360,7 @@ derive_runner_recompute(ViewRunner *runner, bool first, SourceDelta *out,
 	DERIVE_STEP("tick-recomputed");
 	stats->rows_changed = run.rows_changed;
 	stats->recomputed = true;
+	stats->chosen = false;
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextDelete(run.context);
 }

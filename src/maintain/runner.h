@@ -21,6 +21,7 @@ typedef struct RunnerStats
 {
 	int64 rows_changed; /* rows of the target inserted, updated or deleted */
 	bool recomputed;
+	bool chosen; /* to be recomputed, though a delta was at hand */
 } RunnerStats;
 
 /*

@@ -67,7 +67,8 @@ derive_view_stats_init(void)
 
 /* Counts one tick of a view of this database. */
 void
-derive_view_stats_count(Oid view, int64 rows, bool recomputed, bool repaired, int64 us)
+derive_view_stats_count(Oid view, int64 rows, bool recomputed, bool chosen, bool repaired,
+						int64 us)
 {
 	ViewStatsKey key = {MyDatabaseId, view};
 	ViewStats *entry;
@@ -82,6 +83,7 @@ derive_view_stats_count(Oid view, int64 rows, bool recomputed, bool repaired, in
 		entry->rows_changed += rows;
 		entry->ticks++;
 		entry->recomputes += recomputed;
+		entry->choices += chosen;
 		entry->repairs += repaired;
 		entry->last_tick_at = GetCurrentTimestamp();
 		entry->last_tick_us = us;

@@ -43,7 +43,8 @@ SELECT results_eq(
 SELECT results_eq(
     $$ EXECUTE columns('derive.stages') $$,
     ARRAY['view regclass', 'stage regclass', 'query text', 'rule text', 'rows_changed bigint', 'ticks bigint',
-        'recomputes bigint', 'repairs bigint', 'last_tick_at timestamp with time zone', 'last_tick_time interval'],
+        'recomputes bigint', 'chosen bigint', 'repairs bigint', 'last_tick_at timestamp with time zone',
+        'last_tick_time interval'],
     'columns of derive.stages');
 SELECT results_eq(
     $$ SELECT * FROM (SELECT format('%s %s', attname, format_type(atttypid, atttypmod)) COLLATE "default" FROM pg_attribute
