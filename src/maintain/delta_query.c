@@ -14,7 +14,10 @@
  * A kept plan freezes the estimate of a delta's size and, until the next ANALYZE,
  * that of the tables.  So there is one plan per order of magnitude of the
  * tuplestores' rows, and a plan is made again when a source has grown or shrunk
- * by a factor of REPLAN_FACTOR.  No more than MAX_KEPT are kept per view, the one
+ * by a factor of REPLAN_FACTOR.  Queries that begin with few rows find the rest through
+ * indexes, in pages that the writers have just had in memory: they are planned with
+ * LOOKUP_PAGE_COST instead of the server's random_page_cost, which is meant for disks and
+ * makes the planner read a table of 100,000 rows to find 1,000.  No more than MAX_KEPT are kept per view, the one
  * that was not used for longest goes first.
  *
  *-------------------------------------------------------------------------
@@ -26,12 +29,16 @@
 #include "maintain/delta_query.h"
 #include "storage/bufmgr.h"
 #include "tcop/dest.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
 #define MAX_KEPT 32
 #define REPLAN_FACTOR 4
 #define REPLAN_PAGES 64 /* smaller tables do not cause it */
+
+/* In the planner's units, of which a sequential page read is 1. */
+#define LOOKUP_PAGE_COST "0.5"
 
 typedef struct KeptQuery
 {
@@ -287,6 +294,18 @@ execute(SPIPlanPtr plan, RowConsumer consume, void *arg)
 		elog(ERROR, "maintenance query failed: %s", SPI_result_code_string(result));
 }
 
+/* Lets queries over deltas or touched keys be planned for lookups in memory. */
+static int
+begin_lookups(const QueryKey *key)
+{
+	int nest_level = NewGUCNestLevel();
+
+	if (key->nrows > 0)
+		(void) set_config_option("random_page_cost", LOOKUP_PAGE_COST, PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return nest_level;
+}
+
 /*
  * Returns the executor's plan of a kept query, for its estimates; good until the query is
  * run or another one is asked for.  What core keeps is only looked at: a plan that has
@@ -301,7 +320,12 @@ derive_query_plan(QueryCache *cache, const QueryKey *key)
 
 	kept->last_used = ++cache->clock;
 	if (source->gplan == NULL)
+	{
+		int nest_level = begin_lookups(key);
+
 		ReleaseCachedPlan(SPI_plan_get_cached_plan(kept->plan), CurrentResourceOwner);
+		AtEOXact_GUC(true, nest_level);
+	}
 	MemoryContextSwitchTo(context); /* SPI left another one */
 	return linitial_node(PlannedStmt, source->gplan->stmt_list)->planTree;
 }
@@ -312,9 +336,11 @@ derive_query_run_kept(QueryCache *cache, const QueryKey *key, RowConsumer consum
 					  void *arg)
 {
 	KeptQuery *kept = find_kept(cache, key);
+	int nest_level = begin_lookups(key);
 
 	kept->last_used = ++cache->clock;
 	execute(kept->plan, consume, arg);
+	AtEOXact_GUC(true, nest_level);
 }
 
 /* Runs a query that is not worth keeping. */
