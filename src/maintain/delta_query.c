@@ -14,11 +14,13 @@
  * A kept plan freezes the estimate of a delta's size and, until the next ANALYZE,
  * that of the tables.  So there is one plan per order of magnitude of the
  * tuplestores' rows, and a plan is made again when a source has grown or shrunk
- * by a factor of REPLAN_FACTOR.  Queries that begin with few rows find the rest through
- * indexes, in pages that the writers have just had in memory: they are planned with
- * LOOKUP_PAGE_COST instead of the server's random_page_cost, which is meant for disks and
- * makes the planner read a table of 100,000 rows to find 1,000.  No more than MAX_KEPT are kept per view, the one
+ * by a factor of REPLAN_FACTOR.  No more than MAX_KEPT are kept per view, the one
  * that was not used for longest goes first.
+ *
+ * Queries that begin with few rows find the rest through indexes, in pages that the
+ * writers have just had in memory: they are planned with LOOKUP_PAGE_COST instead of the
+ * server's random_page_cost, which is meant for disks and makes the planner read a table
+ * of 100,000 rows to find 1,000.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,6 +29,7 @@
 #include "access/relation.h"
 #include "executor/spi.h"
 #include "maintain/delta_query.h"
+#include "maintain/delta_statistics.h"
 #include "storage/bufmgr.h"
 #include "tcop/dest.h"
 #include "utils/guc.h"
@@ -294,16 +297,33 @@ execute(SPIPlanPtr plan, RowConsumer consume, void *arg)
 		elog(ERROR, "maintenance query failed: %s", SPI_result_code_string(result));
 }
 
-/* Lets queries over deltas or touched keys be planned for lookups in memory. */
-static int
-begin_lookups(const QueryKey *key)
+/*
+ * Plans a kept query, and runs it if there is a consumer.  Queries over deltas or touched
+ * keys are planned for lookups in memory.
+ */
+static void
+plan_and_run(QueryCache *cache, KeptQuery *kept, const QueryKey *key, RowConsumer consume,
+			 void *arg)
 {
 	int nest_level = NewGUCNestLevel();
 
 	if (key->nrows > 0)
 		(void) set_config_option("random_page_cost", LOOKUP_PAGE_COST, PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	return nest_level;
+	PG_TRY();
+	{
+		derive_delta_statistics_use(cache->plan);
+		if (consume != NULL)
+			execute(kept->plan, consume, arg);
+		else
+			ReleaseCachedPlan(SPI_plan_get_cached_plan(kept->plan), CurrentResourceOwner);
+	}
+	PG_FINALLY();
+	{
+		derive_delta_statistics_use(NULL);
+	}
+	PG_END_TRY();
+	AtEOXact_GUC(true, nest_level);
 }
 
 /*
@@ -320,12 +340,7 @@ derive_query_plan(QueryCache *cache, const QueryKey *key)
 
 	kept->last_used = ++cache->clock;
 	if (source->gplan == NULL)
-	{
-		int nest_level = begin_lookups(key);
-
-		ReleaseCachedPlan(SPI_plan_get_cached_plan(kept->plan), CurrentResourceOwner);
-		AtEOXact_GUC(true, nest_level);
-	}
+		plan_and_run(cache, kept, key, NULL, NULL);
 	MemoryContextSwitchTo(context); /* SPI left another one */
 	return linitial_node(PlannedStmt, source->gplan->stmt_list)->planTree;
 }
@@ -336,11 +351,9 @@ derive_query_run_kept(QueryCache *cache, const QueryKey *key, RowConsumer consum
 					  void *arg)
 {
 	KeptQuery *kept = find_kept(cache, key);
-	int nest_level = begin_lookups(key);
 
 	kept->last_used = ++cache->clock;
-	execute(kept->plan, consume, arg);
-	AtEOXact_GUC(true, nest_level);
+	plan_and_run(cache, kept, key, consume, arg);
 }
 
 /* Runs a query that is not worth keeping. */
