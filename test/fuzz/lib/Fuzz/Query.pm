@@ -425,6 +425,14 @@ sub window
 		$win->{frame} = pick(@row_frames);
 	}
 	elsif ($need eq 'total') { $win->{total} = 1 }
+
+	# Equal rows have a place each in such an order.  Which of them has the first place in both of two orders
+	# would be a matter of chance, so there is one order for all of a block's windows of this kind.
+	if ($win->{total})
+	{
+		$scope->{total} //= { %$win };
+		$win->{$_} = $scope->{total}{$_} for qw(part order desc);
+	}
 	return { t => $t, f => $format, k => [ map { expr($_, $scope, 1) } @$args ], win => $win };
 }
 

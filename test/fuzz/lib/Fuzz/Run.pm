@@ -38,7 +38,7 @@ sub new
 	my $self = bless {
 		dsn => $args{dsn}, user => $args{user} // '', seed => $args{seed} // 1, say => $args{say} // sub { },
 		views => $args{views} // 16, rounds => $args{rounds} // 20, stop => $args{stop} // sub { 0 },
-		count => {}, refused => {}, invalid => {}, rule => {}, faults => [],
+		count => {}, refused => {}, invalid => {}, rule => {}, obstacle => {}, faults => [],
 	}, $class;
 
 	$self->connect;
@@ -559,9 +559,22 @@ sub count_rules
 	for my $row (@{ $rows // [] })
 	{
 		$self->{rule}{ $row->[0] // 'unknown' }++;
+		$self->count_obstacles($row->[2]) if ($row->[0] // '') eq 'recompute';
 		$self->{count}{'recomputes, first builds among them'} += $row->[1] // 0;
 		$self->{count}{'views without recompute'}++ unless ($row->[0] // '') =~ /recompute/;
 	}
+	return;
+}
+
+# Why stages of a view are recomputed.
+sub count_obstacles
+{
+	my ($self, $view) = @_;
+	my $lines = eval { $self->{db}->selectcol_arrayref(
+		q{SELECT DISTINCT substring(line FROM 'rule: recompute and diff: (.*)') FROM derive.explain($1::regclass) line
+			WHERE line LIKE '%rule: recompute and diff: %'}, undef, $view) };
+
+	$self->{obstacle}{$_}++ for @{ $lines // [] };
 	return;
 }
 
@@ -575,7 +588,8 @@ sub summary
 	my $text = '';
 
 	$views += $_ for values %{ $self->{rule} };
-	for my $list ([ 'refused', $self->{refused} ], [ 'not valid SQL, left out', $self->{invalid} ], [ 'rule', $self->{rule} ])
+	for my $list ([ 'refused', $self->{refused} ], [ 'not valid SQL, left out', $self->{invalid} ], [ 'rule', $self->{rule} ],
+		[ 'recomputed because', $self->{obstacle} ])
 	{
 		my ($title, $h) = @$list;
 		$text .= sprintf "%6d  %s: %s\n", $h->{$_}, $title, $_ for sort { $h->{$b} <=> $h->{$a} || $a cmp $b } keys %$h;
