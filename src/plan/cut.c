@@ -148,8 +148,8 @@ derive_cut_is_plain(Query *query)
 /*
  * True if a table can have the query's columns.
  */
-static bool
-is_storable(Query *query)
+bool
+derive_cut_is_storable(Query *query)
 {
 	int ncolumns = 0;
 	ListCell *lc;
@@ -412,11 +412,12 @@ cut_with(Cut *cut, Query *query)
 		{
 			Query *whole = select_from_cte(query, cte);
 
-			if (derive_surgery_refers_outside((Node *) whole, 0) || !is_storable(whole))
+			if (derive_surgery_refers_outside((Node *) whole, 0) ||
+				!derive_cut_is_storable(whole))
 				return; /* stays, and is recomputed */
 			replace_cte(query, cte, derive_cut_make_stage(cut, whole));
 		}
-		else if (cte->cterefcount > 1 && alone && is_storable(sub) &&
+		else if (cte->cterefcount > 1 && alone && derive_cut_is_storable(sub) &&
 				 !derive_cut_is_plain(sub))
 			replace_cte(query, cte, derive_cut_stage(cut, copyObject(sub)));
 		else if (cte->cterefcount > 0)
@@ -550,7 +551,7 @@ cut_items(Cut *cut, Query *query, Node *node, bool direct)
 	rte->subquery = derive_cut_query(cut, rte->subquery);
 	if (direct && derive_cut_is_plain(rte->subquery) && !rte->subquery->hasTargetSRFs)
 		derive_surgery_pull_up(query, index);
-	else if (is_storable(rte->subquery))
+	else if (derive_cut_is_storable(rte->subquery))
 		derive_surgery_set_relation(query, rte, derive_cut_stage(cut, rte->subquery));
 }
 
@@ -660,16 +661,55 @@ derive_cut_joins(Query *query)
 }
 
 /*
+ * Finds a subquery in a join tree that was not tried, and the join whose right side it is.
+ */
+static bool
+find_subquery(Query *query, Node *node, JoinExpr *parent, Bitmapset *tried, int *index,
+			  JoinExpr **join)
+{
+	ListCell *lc;
+
+	if (IsA(node, RangeTblRef))
+	{
+		*index = ((RangeTblRef *) node)->rtindex;
+		*join = parent;
+		return rt_fetch(*index, query->rtable)->rtekind == RTE_SUBQUERY &&
+			   !bms_is_member(*index, tried);
+	}
+	if (IsA(node, JoinExpr))
+	{
+		JoinExpr *here = (JoinExpr *) node;
+
+		/* on the left side of a join is as good as anywhere, but there a stage is not */
+		return (IsA(here->larg, JoinExpr) &&
+				find_subquery(query, here->larg, NULL, tried, index, join)) ||
+			   find_subquery(query, here->rarg, here, tried, index, join);
+	}
+	foreach (lc, castNode(FromExpr, node)->fromlist)
+		if (find_subquery(query, lfirst(lc), NULL, tried, index, join))
+			return true;
+	return false;
+}
+
+/*
  * Cuts the subqueries in FROM.
  */
 void
 derive_cut_from(Cut *cut, Query *query)
 {
+	Bitmapset *tried = NULL;
+	JoinExpr *join;
+	int index;
 	ListCell *lc;
 
 	dissolve_inner_joins(query);
 	foreach (lc, list_copy(query->jointree->fromlist))
 		cut_items(cut, query, lfirst(lc), true);
+	while (find_subquery(query, (Node *) query->jointree, NULL, tried, &index, &join))
+	{
+		tried = bms_add_member(tried, index);
+		derive_cut_lateral(cut, query, index, join);
+	}
 	dissolve_inner_joins(query);
 }
 

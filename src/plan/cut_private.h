@@ -24,6 +24,13 @@ typedef enum SplitLevel
 	SPLIT_GROUPS   /* aggregates and group expressions: something over them */
 } SplitLevel;
 
+/* What a subquery depends on, see cut_domain.c. */
+typedef struct Domain
+{
+	List *columns; /* Vars in the subquery's FROM; the last one is never NULL */
+	List *outer;   /* what each is equal to in the query around it */
+} Domain;
+
 /* cut.c */
 extern Query *derive_cut_query(Cut *cut, Query *query);
 extern void derive_cut_from(Cut *cut, Query *query);
@@ -37,6 +44,8 @@ extern bool derive_cut_has_limit(Query *query);
 extern char *derive_cut_from_text(Query *query);
 extern Query *derive_cut_take_names(Query *query, Query *from);
 
+extern bool derive_cut_is_storable(Query *query);
+
 /* cut_sets.c */
 extern Query *derive_cut_set_operation(Cut *cut, Query *query);
 extern Query *derive_cut_grouping_sets(Cut *cut, Query *query);
@@ -48,5 +57,33 @@ extern Query *derive_cut_expose_division(Cut *cut, Query *query);
 
 /* cut_sublinks.c */
 extern void derive_cut_sublinks(Cut *cut, Query *query);
+extern bool derive_cut_is_not_null(Query *query, Var *column);
+extern bool derive_cut_is_limit_one(Query *sub);
+extern char *derive_cut_order_text(Query *sub, const char *prefix);
+extern Expr *derive_cut_column(Query *query, int index, int attno);
+extern Node *derive_cut_unless_null(Expr *witness, Expr *value, Expr *otherwise);
+
+/* Returns an expression's value where its aggregates have no input, or NULL: unknown. */
+extern Node *derive_cut_over_nothing(Node *expression);
+
+/* cut_domain.c */
+
+/*
+ * Frees a subquery, which may be changed even if that fails, of its references to the
+ * query around it; fails if they are not to columns of one relation, or not of a
+ * shape that allows it.
+ */
+extern bool derive_cut_domain(Cut *cut, Query *query, Query *sub, Domain *domain);
+
+/* Adds the conditions that a column is what a domain's column is, NULL included. */
+extern List *
+derive_cut_add_same(List *conditions, Query *query, Var *column, Node *outer);
+
+/*
+ * Replaces a LATERAL subquery in FROM, or on the right side of a join, by a stage that
+ * has its rows for all values that it depends on; fails and changes nothing if it
+ * cannot.
+ */
+extern bool derive_cut_lateral(Cut *cut, Query *query, int index, JoinExpr *join);
 
 #endif /* DERIVE_PLAN_CUT_PRIVATE_H */

@@ -66,7 +66,8 @@ typedef struct Correlation
 	Query *sub;	   /* without the connecting conditions */
 	List *inner;   /* expressions k of the subquery */
 	List *outer;   /* what each is equal to, as seen from the query around it */
-	List *clauses; /* the equalities themselves, as seen from inside */
+	List *clauses; /* the equalities themselves, as seen from inside; NIL: with NULLs */
+	int witness;   /* which k is never NULL where outer is equal to it */
 } Correlation;
 
 typedef struct LinkContext
@@ -119,8 +120,6 @@ is_never_null(Query *query, Node *node, Index level)
 {
 	Var *var = (Var *) node;
 	RangeTblEntry *rte;
-	HeapTuple tuple;
-	bool result;
 	ListCell *lc;
 
 	if (IsA(node, Const))
@@ -135,10 +134,21 @@ is_never_null(Query *query, Node *node, Index level)
 	foreach (lc, query->jointree->fromlist)
 		if (IsA(lfirst(lc), JoinExpr))
 			return false;
-	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(rte->relid),
-							Int16GetDatum(var->varattno));
-	result = HeapTupleIsValid(tuple) &&
-			 ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
+	return derive_cut_is_not_null(query, var);
+}
+
+/*
+ * True if a column of a query that no outer join makes NULL cannot be NULL.
+ */
+bool
+derive_cut_is_not_null(Query *query, Var *column)
+{
+	HeapTuple tuple = SearchSysCache2(
+		ATTNUM, ObjectIdGetDatum(rt_fetch(column->varno, query->rtable)->relid),
+		Int16GetDatum(column->varattno));
+	bool result = HeapTupleIsValid(tuple) &&
+				  ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
+
 	if (HeapTupleIsValid(tuple))
 		ReleaseSysCache(tuple);
 	return result;
@@ -295,16 +305,20 @@ take_connection(Correlation *correlation, Node *condition)
 }
 
 /*
- * Takes a subquery apart; false if more than equalities connects it.
+ * Takes a subquery apart; what more than equalities connect is given a domain.  False if
+ * it cannot be freed of the query around it.
  */
 static bool
-take_apart(Cut *cut, Query *sub, Correlation *correlation)
+take_apart(LinkContext *context, Query *sub, Correlation *correlation)
 {
+	Query *whole = copyObject(sub);
 	List *rest = NIL;
+	Domain domain;
 	ListCell *lc;
 
 	memset(correlation, 0, sizeof(Correlation));
 	correlation->sub = sub;
+	correlation->witness = 1;
 	if (derive_surgery_refers_outside((Node *) sub, 1))
 		return false;
 	if (!derive_surgery_refers_outside((Node *) sub, 0))
@@ -313,12 +327,22 @@ take_apart(Cut *cut, Query *sub, Correlation *correlation)
 		sub->groupingSets != NIL || sub->havingQual != NULL ||
 		sub->distinctClause != NIL || sub->hasTargetSRFs)
 		return false;
-	derive_cut_open(cut, sub);
+	derive_cut_open(context->cut, sub);
 	foreach (lc, make_ands_implicit((Expr *) sub->jointree->quals))
 		if (!take_connection(correlation, lfirst(lc)))
 			rest = lappend(rest, lfirst(lc));
 	sub->jointree->quals = rest == NIL ? NULL : (Node *) make_ands_explicit(rest);
-	return !derive_surgery_refers_outside((Node *) sub, 0);
+	if (!derive_surgery_refers_outside((Node *) sub, 0))
+		return true;
+
+	if (!derive_cut_domain(context->cut, context->query, whole, &domain))
+		return false;
+	correlation->sub = whole;
+	correlation->inner = domain.columns;
+	correlation->outer = domain.outer;
+	correlation->clauses = NIL;
+	correlation->witness = list_length(domain.columns);
+	return true;
 }
 
 /* ---------- the stage of a subquery ---------- */
@@ -433,16 +457,25 @@ join_stage(LinkContext *context, Correlation *correlation, Oid relid, OpExpr *co
 	rte->eref->aliasname = rte->alias->aliasname;
 	for (int i = 0; i < nkeys + (compared != NULL); i++)
 	{
-		OpExpr *op = copyObject(i < nkeys ? list_nth_node(OpExpr, correlation->clauses, i)
-										  : compared);
 		Node *left = copyObject(i < nkeys ? list_nth(correlation->outer, i) : outer);
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 		Node *right = (Node *) makeVar(index, i + 1, att->atttypid, att->atttypmod,
 									   att->attcollation, 0);
-		Node *first = linitial(op->args);
-		bool inner_first = i < nkeys ? equal(first, list_nth(correlation->inner, i))
-									 : !equal(first, outer);
+		OpExpr *op;
+		Node *first;
+		bool inner_first;
 
+		if (i < nkeys && correlation->clauses == NIL)
+		{
+			quals = derive_cut_add_same(quals, context->query, castNode(Var, right),
+										left);
+			continue;
+		}
+		op = copyObject(i < nkeys ? list_nth_node(OpExpr, correlation->clauses, i)
+								  : compared);
+		first = linitial(op->args);
+		inner_first = i < nkeys ? equal(first, list_nth(correlation->inner, i))
+								: !equal(first, outer);
 		op->args = inner_first ? list_make2(right, left) : list_make2(left, right);
 		quals = lappend(quals, op);
 	}
@@ -454,8 +487,8 @@ join_stage(LinkContext *context, Correlation *correlation, Oid relid, OpExpr *co
 /*
  * Makes a reference to a column of a stage.
  */
-static Expr *
-stage_column(Query *query, int index, int attno)
+Expr *
+derive_cut_column(Query *query, int index, int attno)
 {
 	RangeTblEntry *rte = rt_fetch(index, query->rtable);
 	Oid type;
@@ -542,6 +575,27 @@ empty_mutator(Node *node, EmptyContext *context)
 }
 
 /*
+ * Returns an expression's value over nothing, see cut_private.h.
+ */
+Node *
+derive_cut_over_nothing(Node *expression)
+{
+	EmptyContext empty = {false};
+	Node *value = empty_mutator(expression, &empty);
+
+	return empty.unknown ? NULL : eval_const_expressions(NULL, value);
+}
+
+/*
+ * Makes "CASE WHEN witness IS NULL THEN otherwise ELSE value END".
+ */
+Node *
+derive_cut_unless_null(Expr *witness, Expr *value, Expr *otherwise)
+{
+	return make_case(list_make2(make_null_test(witness, IS_NULL), otherwise), value);
+}
+
+/*
  * (SELECT aggregates ...)
  */
 static Node *
@@ -549,26 +603,23 @@ aggregate_value(LinkContext *context, Correlation *correlation)
 {
 	Query *sub = correlation->sub;
 	int nkeys = list_length(correlation->inner);
-	EmptyContext empty = {false};
 	Node *over_nothing;
 	int index;
 
 	sub->sortClause = NIL;
 	sub->limitCount = NULL;
-	over_nothing = empty_mutator(
-		(Node *) linitial_node(TargetEntry, sub->targetList)->expr, &empty);
-	if (empty.unknown && nkeys > 0)
+	over_nothing = derive_cut_over_nothing(
+		(Node *) linitial_node(TargetEntry, sub->targetList)->expr);
+	if (over_nothing == NULL && nkeys > 0)
 		return NULL;
-	over_nothing = eval_const_expressions(NULL, over_nothing);
 	index = join_stage(context, correlation,
 					   derive_cut_stage(context->cut, with_keys(correlation, true)), NULL,
 					   NULL);
 	if (nkeys == 0 || (IsA(over_nothing, Const) && ((Const *) over_nothing)->constisnull))
-		return (Node *) stage_column(context->query, index, nkeys + 1);
-	return make_case(
-		list_make2(make_null_test(stage_column(context->query, index, 1), IS_NULL),
-				   over_nothing),
-		stage_column(context->query, index, nkeys + 1));
+		return (Node *) derive_cut_column(context->query, index, nkeys + 1);
+	return derive_cut_unless_null(
+		derive_cut_column(context->query, index, correlation->witness),
+		derive_cut_column(context->query, index, nkeys + 1), (Expr *) over_nothing);
 }
 
 /*
@@ -636,18 +687,19 @@ lookup_value(LinkContext *context, Correlation *correlation)
 	if (IsA(tle->expr, Var))
 		return (Node *) tle->expr;
 	return make_case(
-		list_make2(
-			make_null_test(stage_column(query, index, linitial_int(attnos)), IS_NULL),
-			makeNullConst(exprType((Node *) tle->expr), exprTypmod((Node *) tle->expr),
-						  exprCollation((Node *) tle->expr))),
+		list_make2(make_null_test(derive_cut_column(query, index, linitial_int(attnos)),
+								  IS_NULL),
+				   makeNullConst(exprType((Node *) tle->expr),
+								 exprTypmod((Node *) tle->expr),
+								 exprCollation((Node *) tle->expr))),
 		tle->expr);
 }
 
 /*
- * Returns "ORDER BY v2 ..., v3 ..." of a subquery's sort clause.
+ * Returns "ORDER BY <prefix>2 ..., <prefix>3 ..." of a subquery's sort clause.
  */
-static char *
-order_text(Query *sub)
+char *
+derive_cut_order_text(Query *sub, const char *prefix)
 {
 	StringInfoData sql;
 	ListCell *lc;
@@ -663,8 +715,8 @@ order_text(Query *sub)
 		if (!HeapTupleIsValid(tuple))
 			elog(ERROR, "cache lookup failed for operator %u", clause->sortop);
 		form = (Form_pg_operator) GETSTRUCT(tuple);
-		appendStringInfo(&sql, "%sq.v%d USING OPERATOR(%s.%s) NULLS %s",
-						 sql.len > 0 ? ", " : "ORDER BY ", tle->resno,
+		appendStringInfo(&sql, "%s%s%d USING OPERATOR(%s.%s) NULLS %s",
+						 sql.len > 0 ? ", " : "ORDER BY ", prefix, tle->resno,
 						 quote_identifier(get_namespace_name(form->oprnamespace)),
 						 NameStr(form->oprname), clause->nulls_first ? "FIRST" : "LAST");
 		ReleaseSysCache(tuple);
@@ -680,7 +732,7 @@ ordered_value(LinkContext *context, Correlation *correlation, bool array)
 {
 	Query *sub = correlation->sub;
 	int nvalues;
-	char *order = order_text(sub);
+	char *order = derive_cut_order_text(sub, "q.v");
 	char *rows = rows_text(correlation, &nvalues);
 	char *sql = psprintf("SELECT %s%spg_catalog.array_agg(q.v1 %s)%s AS v FROM %s%s",
 						 keys_text(correlation, "", ", "), array ? "" : "(", order,
@@ -689,8 +741,8 @@ ordered_value(LinkContext *context, Correlation *correlation, bool array)
 	int index = join_stage(context, correlation,
 						   derive_cut_stage(context->cut, derive_surgery_parse(sql)),
 						   NULL, NULL);
-	Expr *value = stage_column(context->query, index,
-							   list_length(correlation->inner) + 1);
+	Expr *value = derive_cut_column(context->query, index,
+									list_length(correlation->inner) + 1);
 
 	if (array)
 	{
@@ -735,8 +787,9 @@ exists_value(LinkContext *context, Correlation *correlation)
 					   derive_cut_stage(context->cut, derive_surgery_parse(sql)), NULL,
 					   NULL);
 	if (nkeys == 0)
-		return (Node *) stage_column(context->query, index, 1);
-	return (Node *) make_null_test(stage_column(context->query, index, 1), IS_NOT_NULL);
+		return (Node *) derive_cut_column(context->query, index, 1);
+	return (Node *) make_null_test(
+		derive_cut_column(context->query, index, correlation->witness), IS_NOT_NULL);
 }
 
 /*
@@ -790,26 +843,28 @@ in_value(LinkContext *context, Correlation *correlation, SubLink *link)
 	value = join_stage(context, correlation, values, test, (Node *) x);
 	fact = join_stage(context, correlation, facts, NULL, NULL);
 
-	is_empty = nkeys > 0 ? make_null_test(stage_column(query, fact, 1), IS_NULL)
-						 : make_notclause(stage_column(query, fact, 1));
+	is_empty = nkeys > 0
+				   ? make_null_test(derive_cut_column(query, fact, correlation->witness),
+									IS_NULL)
+				   : make_notclause(derive_cut_column(query, fact, 1));
 	unknown = makeBoolExpr(OR_EXPR,
 						   list_make2(make_null_test(copyObject(x), IS_NULL),
-									  stage_column(query, fact, nkeys + 2)),
+									  derive_cut_column(query, fact, nkeys + 2)),
 						   -1);
 	return make_case(
-		list_concat(
-			list_make2(make_null_test(stage_column(query, value, nkeys + 1), IS_NOT_NULL),
-					   makeBoolConst(true, false)),
-			list_make4(is_empty, makeBoolConst(false, false), unknown,
-					   makeBoolConst(false, true))),
+		list_concat(list_make2(make_null_test(derive_cut_column(query, value, nkeys + 1),
+											  IS_NOT_NULL),
+							   makeBoolConst(true, false)),
+					list_make4(is_empty, makeBoolConst(false, false), unknown,
+							   makeBoolConst(false, true))),
 		(Expr *) makeBoolConst(false, false));
 }
 
 /*
  * True for LIMIT 1 without OFFSET.
  */
-static bool
-is_limit_one(Query *sub)
+bool
+derive_cut_is_limit_one(Query *sub)
 {
 	Const *limit = (Const *) sub->limitCount;
 
@@ -823,6 +878,69 @@ is_limit_one(Query *sub)
 }
 
 /*
+ * True if a subquery has nothing above its join tree.
+ */
+static bool
+has_no_step(Query *sub)
+{
+	return sub->setOperations == NULL && !derive_cut_has_groups(sub) &&
+		   !derive_cut_has_limit(sub) && !sub->hasWindowFuncs && !sub->hasTargetSRFs &&
+		   sub->distinctClause == NIL;
+}
+
+static Node *value_of(LinkContext *context, SubLink *original);
+
+/*
+ * Puts a comparison in the place of the only column of a template; a mutator.
+ */
+static Node *
+comparison_mutator(Node *node, Node *comparison)
+{
+	if (node != NULL && IsA(node, Var))
+		return copyObject(comparison);
+	return expression_tree_mutator(node, comparison_mutator, comparison);
+}
+
+/*
+ * x op ANY (SELECT y ...) and x op ALL (SELECT y ...): an aggregate of the comparisons
+ */
+static Node *
+compared_value(LinkContext *context, SubLink *original)
+{
+	SubLink *link = copyObject(original);
+	bool any = link->subLinkType == ANY_SUBLINK;
+	Query *sub = (Query *) link->subselect;
+	Query *template;
+
+	if (checkExprHasSubLink(link->testexpr))
+		return NULL;
+	if (!derive_cut_has_limit(sub) && !sub->hasDistinctOn)
+		sub->distinctClause = sub->sortClause = NIL;
+	if (!has_no_step(sub))
+	{
+		if (derive_surgery_refers_outside((Node *) sub, 0))
+			return NULL;
+		sub = derive_surgery_over(derive_cut_stage(context->cut, sub));
+		link->subselect = (Node *) sub;
+	}
+	template = derive_surgery_parse(
+		any ? "SELECT CASE WHEN pg_catalog.bool_or(q.c) THEN true"
+			  " WHEN pg_catalog.count(*) > pg_catalog.count(q.c) THEN NULL ELSE false END AS v"
+			  " FROM (VALUES (true)) q(c)"
+			: "SELECT CASE WHEN NOT pg_catalog.bool_and(q.c) THEN false"
+			  " WHEN pg_catalog.count(*) > pg_catalog.count(q.c) THEN NULL ELSE true END AS v"
+			  " FROM (VALUES (true)) q(c)");
+	sub->targetList = (List *) comparison_mutator((Node *) template->targetList,
+												  comparison_inside(link));
+	sub->hasAggs = true;
+	sub->sortClause = NIL;
+	link->subLinkType = EXPR_SUBLINK;
+	link->testexpr = NULL;
+	link->operName = NIL;
+	return value_of(context, link);
+}
+
+/*
  * Returns a subquery's value as an expression over a join, or NULL.
  */
 static Node *
@@ -831,13 +949,17 @@ value_of(LinkContext *context, SubLink *original)
 	SubLink *link = copyObject(original);
 	Query *sub = (Query *) link->subselect;
 	Correlation correlation;
+	Node *value;
 	bool limited;
 	bool grouped;
 
 	if (sub->limitCount == NULL && sub->limitOffset == NULL && !sub->hasDistinctOn &&
 		(link->subLinkType == EXISTS_SUBLINK || link->subLinkType == ANY_SUBLINK))
 		sub->distinctClause = sub->sortClause = NIL;
-	if (!take_apart(context->cut, sub, &correlation))
+	if (link->subLinkType == EXISTS_SUBLINK && has_no_step(sub))
+		sub->targetList = list_make1(
+			makeTargetEntry((Expr *) makeBoolConst(true, false), 1, pstrdup("v"), false));
+	if (!take_apart(context, sub, &correlation))
 		return NULL;
 	limited = sub->limitCount != NULL || sub->limitOffset != NULL;
 	grouped = sub->groupClause != NIL || sub->groupingSets != NIL ||
@@ -847,9 +969,10 @@ value_of(LinkContext *context, SubLink *original)
 	switch (link->subLinkType)
 	{
 		case EXPR_SUBLINK:
-			if (sub->hasAggs && !grouped && (!limited || is_limit_one(sub)))
+			if (sub->hasAggs && !grouped && (!limited || derive_cut_is_limit_one(sub)))
 				return aggregate_value(context, &correlation);
-			if (!sub->hasAggs && !grouped && is_limit_one(sub) && sub->sortClause != NIL)
+			if (!sub->hasAggs && !grouped && derive_cut_is_limit_one(sub) &&
+				sub->sortClause != NIL)
 				return ordered_value(context, &correlation, false);
 			if (!sub->hasAggs && !grouped && !limited)
 				return lookup_value(context, &correlation);
@@ -865,9 +988,12 @@ value_of(LinkContext *context, SubLink *original)
 				return exists_value(context, &correlation);
 			return NULL;
 		case ANY_SUBLINK:
-			return limited && list_length(correlation.inner) > 0
-					   ? NULL
-					   : in_value(context, &correlation, link);
+			value = limited && list_length(correlation.inner) > 0
+						? NULL
+						: in_value(context, &correlation, link);
+			return value != NULL ? value : compared_value(context, original);
+		case ALL_SUBLINK:
+			return compared_value(context, original);
 		default:
 			return NULL;
 	}

@@ -174,17 +174,16 @@ derive_surgery_items(Node *node)
 }
 
 /*
- * Joins two items of a join tree, with a range table entry for the join.
+ * Gives a join a range table entry behind those of its sides, as core wants it.
  */
-static Node *
-make_join(Query *query, JoinType type, Node *left, Node *right, List *quals)
+static void
+add_join_rte(Query *query, JoinExpr *join)
 {
-	JoinExpr *join = makeNode(JoinExpr);
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	Node *sides[] = {left, right};
+	Node *sides[] = {join->larg, join->rarg};
 
 	rte->rtekind = RTE_JOIN;
-	rte->jointype = type;
+	rte->jointype = join->jointype;
 	rte->eref = makeAlias("unnamed_join", NIL);
 	for (int i = 0; i < 2; i++)
 	{
@@ -210,14 +209,42 @@ make_join(Query *query, JoinType type, Node *left, Node *right, List *quals)
 	}
 	rte->inFromCl = true;
 	query->rtable = lappend(query->rtable, rte);
+	join->rtindex = list_length(query->rtable);
+}
+
+/*
+ * Joins two items of a join tree.
+ */
+static Node *
+make_join(Query *query, JoinType type, Node *left, Node *right, List *quals)
+{
+	JoinExpr *join = makeNode(JoinExpr);
 
 	join->jointype = type;
 	join->larg = left;
 	join->rarg = right;
 	join->quals = quals == NIL ? makeBoolConst(true, false)
 							   : (Node *) make_ands_explicit(quals);
-	join->rtindex = list_length(query->rtable);
+	add_join_rte(query, join);
 	return (Node *) join;
+}
+
+/*
+ * Adds an item to an item of a join tree, so that the conditions of the joins around that
+ * one, outermost first, may refer to it.  No reference goes by the columns of these joins.
+ */
+void
+derive_surgery_join_below(Query *query, Node *added, Node **place, List *joins)
+{
+	*place = make_join(query, JOIN_INNER, added, *place, NIL);
+	for (int i = list_length(joins) - 1; i >= 0; i--)
+	{
+		JoinExpr *join = list_nth_node(JoinExpr, joins, i);
+
+		derive_surgery_blank(rt_fetch(join->rtindex, query->rtable));
+		join->alias = NULL;
+		add_join_rte(query, join);
+	}
 }
 
 /*

@@ -15,6 +15,8 @@ extern Bitmapset *derive_surgery_items(Node *node);
 extern void derive_surgery_flatten(Query *query);
 extern void derive_surgery_set_relation(Query *query, RangeTblEntry *rte, Oid relid);
 extern int derive_surgery_add_relation(Query *query, Oid relid, const char *name);
+extern void
+derive_surgery_join_below(Query *query, Node *added, Node **place, List *joins);
 extern void derive_surgery_left_join(Query *query, int rtindex, List *quals);
 extern void derive_surgery_set_join_type(Query *query, JoinExpr *join, JoinType type);
 extern void derive_surgery_blank(RangeTblEntry *rte);
