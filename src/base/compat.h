@@ -88,6 +88,16 @@ derive_compat_forget_permissions(RangeTblEntry *rte)
 #endif
 }
 
+/* Gives a query a copy of the range table of another one. */
+static inline void
+derive_compat_copy_range_table(Query *to, const Query *from)
+{
+	to->rtable = copyObject(from->rtable);
+#if PG_VERSION_NUM >= 160000
+	to->rteperminfos = copyObject(from->rteperminfos);
+#endif
+}
+
 /* Appends a subquery's range table to that of the query that takes its place. */
 static inline void
 derive_compat_combine_range_tables(Query *query, Query *sub)

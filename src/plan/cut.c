@@ -15,7 +15,8 @@
  *	- UNION, INTERSECT and EXCEPT become groups over a UNION ALL: a row is in the
  *	  result by the numbers of its copies on the left and on the right (cut_sets.c);
  *	- steps that stand on one another are cut apart: LIMIT over DISTINCT over windows
- *	  over groups; subqueries and set-returning functions over groups, too (cut_steps.c);
+ *	  over groups; subqueries and set-returning functions over groups, too; windows that
+ *	  divide their rows by different expressions (cut_steps.c);
  *	- GROUPING SETS become a UNION ALL of one grouping for each set (cut_sets.c);
  *	- foreign tables and materialized views are read through a stage that holds a copy;
  *	- subqueries in FROM are merged into their parent if they are plain and no outer
@@ -763,7 +764,8 @@ derive_cut_query(Cut *cut, Query *query)
 		query = derive_cut_split(cut, query, SPLIT_COLUMNS);
 	else if (derive_cut_has_groups(query) && derive_cut_stands_on_groups(query))
 		query = derive_cut_split(cut, query, SPLIT_GROUPS);
-	else if (query->hasWindowFuncs && query->hasTargetSRFs)
+	else if (query->hasWindowFuncs &&
+			 (query->hasTargetSRFs || derive_cut_has_separate_windows(query)))
 		query = derive_cut_split(cut, query, SPLIT_WINDOWS);
 	if (query != before)
 		return derive_cut_query(cut, derive_cut_take_names(query, given));

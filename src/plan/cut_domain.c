@@ -23,16 +23,17 @@
  * found: then the join is a left join, and where it found no row (present is NULL there)
  * the aggregates' values over nothing stand.
  *
- * The domain has a row for each x of the relation, whatever the query's other conditions
- * leave of them, and S is kept for all.  This is Neumann's and Kemper's "Unnesting
- * Arbitrary Queries" (2015), without the parts that need a join over all of FROM: the
- * columns must be of one relation, which no outer join makes NULL.
+ * If the columns are of several relations, or an outer join may make them NULL, the domain
+ * is taken from what the query joins, with those of its conditions that have no subquery.
+ * This is Neumann's and Kemper's "Unnesting Arbitrary Queries" (2015); a domain with more
+ * values than the rows in question is harmless, and S is kept for all of them.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "catalog/pg_operator_d.h"
+#include "access/htup_details.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_type_d.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -43,6 +44,7 @@
 #include "rewrite/rewriteManip.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #include "base/compat.h"
@@ -129,26 +131,183 @@ can_divide(Var *var)
  * a domain of them, or NIL.
  */
 static List *
-domain_columns(Query *query, Query *sub)
+domain_columns(Query *sub)
 {
 	CollectContext context = {0};
-	RangeTblEntry *rte;
-	int varno;
 	ListCell *lc;
 
 	query_tree_walker(sub, collect_walker, &context,
 					  QTW_EXAMINE_RTES_BEFORE | QTW_IGNORE_JOINALIASES);
-	if (context.failed || context.vars == NIL)
-		return NIL;
-	varno = linitial_node(Var, context.vars)->varno;
-	rte = rt_fetch(varno, query->rtable);
-	if (rte->rtekind != RTE_RELATION || rte->relkind == RELKIND_VIEW ||
-		rte->tablesample != NULL || !is_preserved((Node *) query->jointree, varno))
+	if (context.failed)
 		return NIL;
 	foreach (lc, context.vars)
-		if (lfirst_node(Var, lc)->varno != varno || !can_divide(lfirst_node(Var, lc)))
+		if (!can_divide(lfirst_node(Var, lc)))
 			return NIL;
 	return context.vars;
+}
+
+/* True if a column cannot be NULL, see cut_private.h. */
+bool
+derive_cut_is_not_null(Query *query, Var *column)
+{
+	RangeTblEntry *rte = rt_fetch(column->varno, query->rtable);
+	HeapTuple tuple;
+	bool result;
+
+	if (rte->rtekind != RTE_RELATION ||
+		!is_preserved((Node *) query->jointree, column->varno))
+		return false;
+	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(rte->relid),
+							Int16GetDatum(column->varattno));
+	result = HeapTupleIsValid(tuple) &&
+			 ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return result;
+}
+
+/* ---------- the domain ---------- */
+
+/* Makes a further column of a query, and returns what groups or sorts by it. */
+static SortGroupClause *
+add_column(Query *query, Node *column)
+{
+	TargetEntry *tle = makeTargetEntry((Expr *) copyObject(column), 0, pstrdup("x"),
+									   false);
+	SortGroupClause *clause = makeNode(SortGroupClause);
+	int position = 0;
+	ListCell *lc;
+
+	/* columns that are only sorted by stay behind */
+	foreach (lc, query->targetList)
+		position += !lfirst_node(TargetEntry, lc)->resjunk;
+	query->targetList = list_insert_nth(query->targetList, position, tle);
+	foreach (lc, query->targetList)
+		lfirst_node(TargetEntry, lc)->resno = foreach_current_index(lc) + 1;
+	clause->tleSortGroupRef = assignSortGroupRef(tle, query->targetList);
+	get_sort_group_operators(exprType(column), true, true, false, &clause->sortop,
+							 &clause->eqop, NULL, &clause->hashable);
+	return clause;
+}
+
+/* Adds the range table indexes of a join tree, joins included, to a set; a walker. */
+static bool
+tree_walker(Node *node, Bitmapset **members)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblRef))
+		*members = bms_add_member(*members, ((RangeTblRef *) node)->rtindex);
+	if (IsA(node, JoinExpr))
+		*members = bms_add_member(*members, ((JoinExpr *) node)->rtindex);
+	return expression_tree_walker(node, tree_walker, members);
+}
+
+/* Returns what a query joins, without conditions that have subqueries. */
+static FromExpr *
+joined_by(Query *query)
+{
+	FromExpr *from = makeFromExpr(NIL, NULL);
+	Bitmapset *items;
+	ListCell *lc;
+
+	foreach (lc, query->jointree->fromlist)
+	{
+		RangeTblRef *ref = lfirst(lc);
+
+		if (!IsA(ref, RangeTblRef) ||
+			rt_fetch(ref->rtindex, query->rtable)->rtekind != RTE_SUBQUERY)
+			from->fromlist = lappend(from->fromlist, copyObject(ref));
+	}
+	items = derive_surgery_items((Node *) from);
+	foreach (lc, make_ands_implicit((Expr *) query->jointree->quals))
+		if (!checkExprHasSubLink(lfirst(lc)) &&
+			bms_is_subset(pull_varnos(NULL, lfirst(lc)), items))
+			from->quals = make_and_qual(from->quals, copyObject(lfirst(lc)));
+	return from;
+}
+
+/*
+ * Returns the query of a domain over what a query joins, or over the left side of one of
+ * its joins; NULL if that is more than a plain join.
+ */
+static Query *
+joined_domain(Query *query, List *vars, JoinExpr *join)
+{
+	Query *domain = makeNode(Query);
+	Bitmapset *members = NULL;
+	ListCell *lc;
+
+	domain->commandType = CMD_SELECT;
+	domain->canSetTag = true;
+	derive_compat_copy_range_table(domain, query);
+	domain->jointree = join == NULL
+						   ? joined_by(query)
+						   : makeFromExpr(list_make1(copyObject(join->larg)), NULL);
+	tree_walker((Node *) domain->jointree, &members);
+	foreach (lc, domain->rtable)
+		if (!bms_is_member(foreach_current_index(lc) + 1, members))
+			derive_surgery_blank(lfirst_node(RangeTblEntry, lc));
+	foreach (lc, domain->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		if (!bms_is_subset(pull_varnos(NULL, (Node *) rte->functions), members) ||
+			!bms_is_subset(pull_varnos(NULL, (Node *) rte->values_lists), members))
+			return NULL;
+	}
+	foreach (lc, vars)
+	{
+		if (!bms_is_member(lfirst_node(Var, lc)->varno, members))
+			return NULL;
+		domain->distinctClause = lappend(domain->distinctClause,
+										 add_column(domain, lfirst(lc)));
+	}
+	domain->distinctClause = lappend(domain->distinctClause,
+									 add_column(domain, makeBoolConst(true, false)));
+	if (derive_surgery_refers_outside((Node *) domain, 0))
+		return NULL;
+	return domain;
+}
+
+/* Returns the query of a domain of columns that are all of one relation. */
+static Query *
+simple_domain(RangeTblEntry *rte, List *vars)
+{
+	StringInfoData sql;
+	ListCell *lc;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT DISTINCT ");
+	foreach (lc, vars)
+		appendStringInfo(&sql, "t.%s, ",
+						 quote_identifier(get_attname(
+							 rte->relid, lfirst_node(Var, lc)->varattno, false)));
+	appendStringInfo(&sql, "true FROM %s%s t", rte->inh ? "" : "ONLY ",
+					 derive_relation_name(rte->relid));
+	return derive_surgery_parse(sql.data);
+}
+
+/* Returns the query of the domain of columns, or NULL. */
+static Query *
+make_domain(Query *query, List *vars, JoinExpr *join)
+{
+	int varno = linitial_node(Var, vars)->varno;
+	RangeTblEntry *rte = rt_fetch(varno, query->rtable);
+	bool simple = rte->rtekind == RTE_RELATION && rte->relkind != RELKIND_VIEW &&
+				  rte->tablesample == NULL &&
+				  is_preserved((Node *) query->jointree, varno);
+	ListCell *lc;
+
+	foreach (lc, vars)
+	{
+		if (lfirst_node(Var, lc)->varno != varno)
+			simple = false;
+		if (join != NULL &&
+			!bms_is_member(lfirst_node(Var, lc)->varno, derive_surgery_items(join->larg)))
+			return NULL; /* the join would not see it */
+	}
+	return simple ? simple_domain(rte, vars) : joined_domain(query, vars, join);
 }
 
 /* ---------- the domain in the subquery ---------- */
@@ -247,24 +406,6 @@ find_place(Query *sub, Node ***place, List **joins)
 	return true;
 }
 
-/* Makes the stage of a domain. */
-static Oid
-make_domain(Cut *cut, RangeTblEntry *rte, List *vars)
-{
-	StringInfoData sql;
-	ListCell *lc;
-
-	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT DISTINCT ");
-	foreach (lc, vars)
-		appendStringInfo(&sql, "t.%s, ",
-						 quote_identifier(get_attname(
-							 rte->relid, lfirst_node(Var, lc)->varattno, false)));
-	appendStringInfo(&sql, "true FROM %s%s t", rte->inh ? "" : "ONLY ",
-					 derive_relation_name(rte->relid));
-	return derive_cut_stage(cut, derive_surgery_parse(sql.data));
-}
-
 /* Lets the items of FROM that refer to a domain do so. */
 static void
 mark_lateral(Query *sub)
@@ -286,10 +427,10 @@ mark_lateral(Query *sub)
  * Frees a subquery of its references to the query around it, see cut_private.h.
  */
 bool
-derive_cut_domain(Cut *cut, Query *query, Query *sub, Domain *domain)
+derive_cut_domain(Cut *cut, Query *query, Query *sub, JoinExpr *join, Domain *domain)
 {
 	List *vars;
-	RangeTblEntry *rte;
+	Query *values;
 	RangeTblRef *ref;
 	Node **place;
 	List *joins;
@@ -299,14 +440,16 @@ derive_cut_domain(Cut *cut, Query *query, Query *sub, Domain *domain)
 	if (sub->setOperations != NULL || sub->cteList != NIL || sub->groupingSets != NIL)
 		return false;
 	derive_surgery_flatten(sub);
-	vars = domain_columns(query, sub);
+	vars = domain_columns(sub);
 	if (vars == NIL || !find_place(sub, &place, &joins))
 		return false;
-	rte = rt_fetch(linitial_node(Var, vars)->varno, query->rtable);
+	values = make_domain(query, vars, join);
+	if (values == NULL)
+		return false;
 
 	mark_lateral(sub);
 	ref = makeNode(RangeTblRef);
-	ref->rtindex = derive_surgery_add_relation(sub, make_domain(cut, rte, vars), NULL);
+	ref->rtindex = derive_surgery_add_relation(sub, derive_cut_stage(cut, values), NULL);
 	if (place != NULL)
 		derive_surgery_join_below(sub, (Node *) ref, place, joins);
 	else
@@ -400,33 +543,11 @@ derive_cut_add_same(List *conditions, Query *query, Var *column, Node *outer)
 
 /* ---------- LATERAL ---------- */
 
-/* Makes a further column of a query, and returns what groups or sorts by it. */
-static SortGroupClause *
-add_column(Query *query, Var *column)
-{
-	TargetEntry *tle = makeTargetEntry((Expr *) copyObject(column), 0, pstrdup("x"),
-									   false);
-	SortGroupClause *clause = makeNode(SortGroupClause);
-	int position = 0;
-	ListCell *lc;
-
-	/* columns that are only sorted by stay behind */
-	foreach (lc, query->targetList)
-		position += !lfirst_node(TargetEntry, lc)->resjunk;
-	query->targetList = list_insert_nth(query->targetList, position, tle);
-	foreach (lc, query->targetList)
-		lfirst_node(TargetEntry, lc)->resno = foreach_current_index(lc) + 1;
-	clause->tleSortGroupRef = assignSortGroupRef(tle, query->targetList);
-	get_sort_group_operators(column->vartype, true, true, false, &clause->sortop,
-							 &clause->eqop, NULL, &clause->hashable);
-	return clause;
-}
-
 /* Keeps the rows of different values of a column apart in all steps but LIMIT. */
 static void
 divide_by(Query *sub, Var *column)
 {
-	SortGroupClause *clause = add_column(sub, column);
+	SortGroupClause *clause = add_column(sub, (Node *) column);
 	ListCell *lc;
 
 	if (derive_cut_has_groups(sub))
@@ -580,9 +701,12 @@ make_stage(Cut *cut, Lateral *lateral)
 	return sub == NULL ? InvalidOid : derive_cut_stage(cut, sub);
 }
 
-/* Returns the conditions that join a stage to the rows that it was computed for. */
+/*
+ * Returns the conditions that join a stage to the rows that it was computed for, levels
+ * further out.
+ */
 static List *
-join_conditions(Query *query, Lateral *lateral)
+join_conditions(Query *query, Lateral *lateral, int levels)
 {
 	List *conditions = NIL;
 	ListCell *lc, *lo;
@@ -594,7 +718,10 @@ join_conditions(Query *query, Lateral *lateral)
 							  lateral->nvalues + foreach_current_index(lc) + 1,
 							  var->vartype, var->vartypmod, var->varcollid, 0);
 
-		conditions = derive_cut_add_same(conditions, query, column, lfirst(lo));
+		Node *outer = copyObject(lfirst(lo));
+
+		IncrementVarSublevelsUp(outer, levels, 0);
+		conditions = derive_cut_add_same(conditions, query, column, outer);
 	}
 	return conditions;
 }
@@ -640,16 +767,6 @@ take_out(Query *query, int index)
 	}
 }
 
-/* True if a join lets its right side see the columns of a domain. */
-static bool
-can_see(Lateral *lateral)
-{
-	int varno = linitial_node(Var, lateral->domain.outer)->varno;
-
-	return lateral->join == NULL ||
-		   bms_is_member(varno, derive_surgery_items(lateral->join->larg));
-}
-
 /* Replaces a LATERAL subquery by a stage, see cut_private.h. */
 bool
 derive_cut_lateral(Cut *cut, Query *query, int index, JoinExpr *join)
@@ -666,15 +783,14 @@ derive_cut_lateral(Cut *cut, Query *query, int index, JoinExpr *join)
 	lateral.single = lateral.sub->hasAggs && lateral.sub->groupClause == NIL;
 	if (!derive_cut_is_storable(lateral.sub) ||
 		(lateral.single && !take_defaults(query, &lateral)) ||
-		!derive_cut_domain(cut, query, lateral.sub, &lateral.domain) ||
-		!can_see(&lateral))
+		!derive_cut_domain(cut, query, lateral.sub, join, &lateral.domain))
 		return false;
 	stage = make_stage(cut, &lateral);
 	if (!OidIsValid(stage))
 		return false;
 
 	derive_surgery_set_relation(query, rte, stage);
-	conditions = join_conditions(query, &lateral);
+	conditions = join_conditions(query, &lateral, 0);
 	if (join != NULL)
 		join->quals = make_and_qual(lateral.single ? NULL : join->quals,
 									(Node *) make_ands_explicit(conditions));
@@ -688,4 +804,28 @@ derive_cut_lateral(Cut *cut, Query *query, int index, JoinExpr *join)
 	if (lateral.single && join == NULL)
 		derive_surgery_left_join(query, index, conditions);
 	return true;
+}
+
+/* Makes a subquery a selection from a stage, see cut_private.h. */
+Query *
+derive_cut_select_from_stage(Cut *cut, Query *query, Query *sub)
+{
+	Lateral lateral = {.index = 1, .sub = sub};
+	Query *result;
+	Oid stage;
+	ListCell *lc;
+
+	foreach (lc, sub->targetList)
+		lateral.nvalues += !lfirst_node(TargetEntry, lc)->resjunk;
+	if ((sub->hasAggs && sub->groupClause == NIL) || !derive_cut_is_storable(sub) ||
+		!derive_cut_domain(cut, query, sub, NULL, &lateral.domain))
+		return NULL;
+	stage = make_stage(cut, &lateral);
+	if (!OidIsValid(stage))
+		return NULL;
+	result = derive_surgery_over(stage);
+	result->targetList = list_truncate(result->targetList, lateral.nvalues);
+	result->jointree->quals = (Node *) make_ands_explicit(
+		join_conditions(query, &lateral, 1));
+	return result;
 }

@@ -52,12 +52,12 @@ extern Query *derive_cut_grouping_sets(Cut *cut, Query *query);
 
 /* cut_steps.c */
 extern bool derive_cut_stands_on_groups(Query *query);
+extern bool derive_cut_has_separate_windows(Query *query);
 extern Query *derive_cut_split(Cut *cut, Query *query, SplitLevel level);
 extern Query *derive_cut_expose_division(Cut *cut, Query *query);
 
 /* cut_sublinks.c */
 extern void derive_cut_sublinks(Cut *cut, Query *query);
-extern bool derive_cut_is_not_null(Query *query, Var *column);
 extern bool derive_cut_is_limit_one(Query *sub);
 extern char *derive_cut_order_text(Query *sub, const char *prefix);
 extern Expr *derive_cut_column(Query *query, int index, int attno);
@@ -68,12 +68,16 @@ extern Node *derive_cut_over_nothing(Node *expression);
 
 /* cut_domain.c */
 
+/* True if a column of a query cannot be NULL, by its table and by the query's joins. */
+extern bool derive_cut_is_not_null(Query *query, Var *column);
+
 /*
  * Frees a subquery, which may be changed even if that fails, of its references to the
- * query around it; fails if they are not to columns of one relation, or not of a
- * shape that allows it.
+ * query around it; join: it is on its right side and may only refer to its left side.
+ * Fails if the subquery has a shape that does not allow it.
  */
-extern bool derive_cut_domain(Cut *cut, Query *query, Query *sub, Domain *domain);
+extern bool
+derive_cut_domain(Cut *cut, Query *query, Query *sub, JoinExpr *join, Domain *domain);
 
 /* Adds the conditions that a column is what a domain's column is, NULL included. */
 extern List *
@@ -85,5 +89,11 @@ derive_cut_add_same(List *conditions, Query *query, Var *column, Node *outer);
  * cannot.
  */
 extern bool derive_cut_lateral(Cut *cut, Query *query, int index, JoinExpr *join);
+
+/*
+ * Returns a subquery as a selection from a stage that has its rows for all values that
+ * it depends on, or NULL.
+ */
+extern Query *derive_cut_select_from_stage(Cut *cut, Query *query, Query *sub);
 
 #endif /* DERIVE_PLAN_CUT_PRIVATE_H */

@@ -27,8 +27,9 @@ typedef struct SplitContext
 {
 	Query *inner;
 	SplitLevel level;
-	List *groups; /* group expressions, for SPLIT_GROUPS */
-	int depth;	  /* of subqueries in expressions */
+	List *groups;	  /* group expressions, for SPLIT_GROUPS */
+	Bitmapset *below; /* which windows stay below, for SPLIT_WINDOWS */
+	int depth;		  /* of subqueries in expressions */
 } SplitContext;
 
 /*
@@ -62,7 +63,8 @@ is_atom(Node *node, SplitContext *context)
 	if (IsA(node, Var))
 		return ((Var *) node)->varlevelsup == context->depth;
 	if (context->level == SPLIT_WINDOWS)
-		return IsA(node, WindowFunc) && context->depth == 0;
+		return IsA(node, WindowFunc) && context->depth == 0 &&
+			   bms_is_member(((WindowFunc *) node)->winref, context->below);
 	if (IsA(node, Aggref))
 		return ((Aggref *) node)->agglevelsup == context->depth;
 	if (IsA(node, GroupingFunc))
@@ -143,6 +145,75 @@ split_columns(Query *inner, Query *outer)
 }
 
 /*
+ * Returns which windows of a query can be one stage: those that have a PARTITION BY
+ * expression in common with each other, as far as there are any; those that have none
+ * come last.
+ */
+static Bitmapset *
+windows_below(Query *query)
+{
+	Bitmapset *below = NULL;
+	List *common = NIL;
+	ListCell *lc, *lp;
+
+	foreach (lc, query->windowClause)
+	{
+		WindowClause *window = lfirst_node(WindowClause, lc);
+		List *refs = NIL;
+
+		foreach (lp, window->partitionClause)
+			refs = lappend_int(refs, lfirst_node(SortGroupClause, lp)->tleSortGroupRef);
+		if (below != NULL)
+			refs = list_intersection_int(common, refs);
+		if (refs == NIL)
+			continue;
+		common = refs;
+		below = bms_add_member(below, window->winref);
+	}
+	if (below == NULL)
+		foreach (lc, query->windowClause)
+			below = bms_add_member(below, lfirst_node(WindowClause, lc)->winref);
+	return below;
+}
+
+/*
+ * Returns those of some windows that are below a split, or those that are not, each
+ * complete in itself.
+ */
+static List *
+take_windows(List *windows, Bitmapset *below, bool taken)
+{
+	List *result = NIL;
+	ListCell *lc;
+
+	foreach (lc, windows)
+	{
+		WindowClause *window = copyObject(lfirst_node(WindowClause, lc));
+
+		window->name = window->refname = NULL;
+		window->copiedOrder = false;
+		if (bms_is_member(window->winref, below) == taken)
+			result = lappend(result, window);
+	}
+	return result;
+}
+
+/*
+ * True if a query's windows are better followed in several stages: none of them has all
+ * rows in one partition.
+ */
+bool
+derive_cut_has_separate_windows(Query *query)
+{
+	ListCell *lc;
+
+	foreach (lc, query->windowClause)
+		if (lfirst_node(WindowClause, lc)->partitionClause == NIL)
+			return false;
+	return bms_num_members(windows_below(query)) < list_length(query->windowClause);
+}
+
+/*
  * Splits a query: what is below the level becomes a stage, and what is above is
  * returned as a query over it.
  */
@@ -151,7 +222,7 @@ derive_cut_split(Cut *cut, Query *query, SplitLevel level)
 {
 	Query *inner = copyObject(query);
 	Query *outer = makeNode(Query);
-	SplitContext context = {inner, level, NIL, 0};
+	SplitContext context = {.inner = inner, .level = level};
 	RangeTblRef *ref = makeNode(RangeTblRef);
 	ListCell *lc;
 
@@ -192,13 +263,17 @@ derive_cut_split(Cut *cut, Query *query, SplitLevel level)
 		Node *having = query->havingQual;
 
 		if (level == SPLIT_WINDOWS)
-			foreach (lc, query->windowClause)
+		{
+			context.below = windows_below(query);
+			inner->windowClause = take_windows(inner->windowClause, context.below, true);
+			foreach (lc, inner->windowClause)
 			{
 				WindowClause *window = lfirst_node(WindowClause, lc);
 
 				clauses = list_concat(clauses, list_concat_copy(window->partitionClause,
 																window->orderClause));
 			}
+		}
 		foreach (lc, clauses)
 			kept = list_append_unique_ptr(
 				kept, get_sortgroupclause_tle(lfirst(lc), inner->targetList));
@@ -225,7 +300,13 @@ derive_cut_split(Cut *cut, Query *query, SplitLevel level)
 				having = NULL;
 		}
 		else
+		{
 			having = NULL;
+			outer->windowClause = (List *) split_mutator(
+				(Node *) take_windows(query->windowClause, context.below, false),
+				&context);
+			outer->hasWindowFuncs = outer->windowClause != NIL;
+		}
 		outer->targetList = (List *) split_mutator((Node *) query->targetList, &context);
 		outer->jointree = makeFromExpr(NIL, split_mutator(having, &context));
 		inner->hasSubLinks = query->hasSubLinks;

@@ -119,8 +119,6 @@ static bool
 is_never_null(Query *query, Node *node, Index level)
 {
 	Var *var = (Var *) node;
-	RangeTblEntry *rte;
-	ListCell *lc;
 
 	if (IsA(node, Const))
 		return !((Const *) node)->constisnull;
@@ -128,30 +126,7 @@ is_never_null(Query *query, Node *node, Index level)
 		return is_never_null(query, (Node *) ((RelabelType *) node)->arg, level);
 	if (!IsA(node, Var) || var->varlevelsup != level || var->varattno <= 0)
 		return false;
-	rte = rt_fetch(var->varno, query->rtable);
-	if (rte->rtekind != RTE_RELATION)
-		return false;
-	foreach (lc, query->jointree->fromlist)
-		if (IsA(lfirst(lc), JoinExpr))
-			return false;
 	return derive_cut_is_not_null(query, var);
-}
-
-/*
- * True if a column of a query that no outer join makes NULL cannot be NULL.
- */
-bool
-derive_cut_is_not_null(Query *query, Var *column)
-{
-	HeapTuple tuple = SearchSysCache2(
-		ATTNUM, ObjectIdGetDatum(rt_fetch(column->varno, query->rtable)->relid),
-		Int16GetDatum(column->varattno));
-	bool result = HeapTupleIsValid(tuple) &&
-				  ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
-
-	if (HeapTupleIsValid(tuple))
-		ReleaseSysCache(tuple);
-	return result;
 }
 
 /*
@@ -191,9 +166,11 @@ make_test(Node *condition, BoolTestType type)
  * it cannot be made one.
  */
 static bool
-make_plain(Cut *cut, SubLink *link)
+make_plain(LinkContext *context, SubLink *link)
 {
+	Cut *cut = context->cut;
 	Query *sub = (Query *) link->subselect;
+	Query *whole;
 
 	if (sub->limitCount == NULL && sub->limitOffset == NULL)
 	{
@@ -202,11 +179,17 @@ make_plain(Cut *cut, SubLink *link)
 		if (!sub->hasAggs && sub->groupingSets == NIL && sub->havingQual == NULL)
 			sub->groupClause = NIL;
 	}
+	whole = copyObject(sub);
 	derive_cut_open(cut, sub);
 	if (derive_cut_is_plain(sub) && !sub->hasTargetSRFs)
 		return true;
 	if (derive_surgery_refers_outside((Node *) sub, 0))
-		return false;
+	{
+		sub = derive_cut_select_from_stage(cut, context->query, whole);
+		if (sub != NULL)
+			link->subselect = (Node *) sub;
+		return sub != NULL;
+	}
 	if (link->subLinkType == EXISTS_SUBLINK)
 	{
 		/* the columns do not matter, but may be none or of types that cannot be stored */
@@ -230,8 +213,7 @@ existence(LinkContext *context, SubLink *link, bool negated)
 		return NULL;
 	if (link->testexpr != NULL && checkExprHasSubLink(link->testexpr))
 		return NULL;
-	if (derive_surgery_refers_outside(link->subselect, 1) ||
-		!make_plain(context->cut, link))
+	if (derive_surgery_refers_outside(link->subselect, 1) || !make_plain(context, link))
 		return NULL;
 	sub = (Query *) link->subselect;
 	if (link->subLinkType != EXISTS_SUBLINK)
@@ -335,7 +317,7 @@ take_apart(LinkContext *context, Query *sub, Correlation *correlation)
 	if (!derive_surgery_refers_outside((Node *) sub, 0))
 		return true;
 
-	if (!derive_cut_domain(context->cut, context->query, whole, &domain))
+	if (!derive_cut_domain(context->cut, context->query, whole, NULL, &domain))
 		return false;
 	correlation->sub = whole;
 	correlation->inner = domain.columns;
