@@ -479,6 +479,16 @@ sub distinct_on_block
 	return $q;
 }
 
+# True if an expression tells equal rows of FROM apart by their places in a window.
+sub has_place
+{
+	my ($e) = @_;
+
+	return 0 if $e->{q};
+	return 1 if $e->{win} && $e->{win}{total};
+	return grep { has_place($_) } @{ $e->{k} // [] };
+}
+
 sub limit_block
 {
 	my ($ctx, $want) = @_;
@@ -491,7 +501,9 @@ sub limit_block
 	return $q if $q->{order} || $q->{limit};
 	return $q if grep { !is_exact($_->[1]) } query_columns($q) and !$simple || $srf;
 	my $all_exact = !grep { !is_exact($_->[1]) } query_columns($q);
-	$q->{order} = $all_exact && ($srf || !$simple || chance(0.5)) ? { kind => 'pos' } : { kind => 'total', by => [] };
+	my $places = $q->{q} eq 'select' && grep { has_place($_->{e}) } @{ $q->{cols} };
+	return $q if $places && !$all_exact;
+	$q->{order} = $all_exact && ($srf || $places || !$simple || chance(0.5)) ? { kind => 'pos' } : { kind => 'total', by => [] };
 	$q->{order}{desc} = int rand 8;
 	if ($all_exact && chance(0.2))
 	{
