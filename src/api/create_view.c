@@ -505,13 +505,16 @@ check_leaf_identity(Oid root, Oid leaf, Bitmapset *columns)
 		set_identity(leaf);
 }
 
-/* Makes sure that all sources log old rows as far as the view needs them. */
+/*
+ * Makes sure that all sources log old rows as far as the view needs them.  A stage that is
+ * recomputed only needs to hear that something changed, which every identity tells it.
+ */
 static void
 check_identities(NewView *view)
 {
 	ListCell *lc, *lp;
 
-	if (view->root != NULL && view->root->explain)
+	if ((view->root != NULL && view->root->explain) || view->plan->rule == RULE_RECOMPUTE)
 		return;
 
 	foreach (lc, view->plan->sources)

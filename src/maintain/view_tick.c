@@ -253,7 +253,7 @@ derive_view_process(Maintainer *m, LiveView *view, const Frontier *next)
 		return;
 	}
 	inspect_deltas(view, &changed, &lost);
-	if (lost != NULL)
+	if (lost != NULL && derive_runner_plan(view->runner)->rule != RULE_RECOMPUTE)
 		ereport(
 			LOG,
 			(errmsg(
