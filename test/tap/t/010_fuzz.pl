@@ -1,6 +1,7 @@
 # Random queries: the corpus of cases that failed once, and a short run of the generator.
 #
-# DERIVE_SEED and DERIVE_SECONDS (30) change the generator's run; "make fuzz" makes longer ones.
+# DERIVE_SEED and DERIVE_SECONDS (30) change the generator's run, DERIVE_SHRINK the seconds for making a case small;
+# "make fuzz" makes longer ones.
 
 use strict;
 use warnings FATAL => 'all';
@@ -37,7 +38,7 @@ for (my $batch = 1; time < $end && !@{ $run->{faults} }; $batch++)
 }
 for my $fault (@{ $run->{faults} })
 {
-	$fault->{what} = shrink($run, $fault, 30);
+	$fault->{what} = shrink($run, $fault, $ENV{DERIVE_SHRINK} // 30);
 	diag(case_text($fault));
 }
 note($run->summary);
