@@ -549,10 +549,10 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	MemoryContextReset(m->tick_context);
 }
 
-TimestampTz
+int64
 derive_tick_next_retry(Maintainer *m)
 {
-	TimestampTz first = 0;
+	int64 first = 0;
 	ListCell *lc;
 
 	foreach (lc, m->views->views)

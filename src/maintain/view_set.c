@@ -33,6 +33,7 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "base/clock.h"
 #include "base/compat.h"
 #include "base/owner.h"
 #include "catalog/pg_class.h"
@@ -49,7 +50,6 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
-#include "utils/timestamp.h"
 
 /* ---------- invalidations ---------- */
 
@@ -119,7 +119,7 @@ derive_view_set_is_dirty(ViewSet *set)
 		for (int i = 0; i < ninvalidated && !view->dirty; i++)
 			view->dirty = depends_on(view, invalidated[i]);
 		if (view->state == VIEW_FAILED && view->runner == NULL &&
-			view->retry_at <= GetCurrentTimestamp())
+			view->retry_at <= derive_clock_ms())
 			view->dirty = true;
 		dirty |= view->dirty && !view->paused;
 	}
@@ -198,7 +198,7 @@ derive_view_set_fail(LiveView *view, const char *reason)
 	int seconds = 1 << Min(view->failures, 8);
 
 	view->failures++;
-	view->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), seconds * 1000L);
+	view->retry_at = derive_clock_ms() + seconds * 1000;
 	derive_view_set_state(view, VIEW_FAILED, reason);
 	ereport(
 		LOG,

@@ -53,7 +53,7 @@ typedef struct LiveView
 	Cohort *cohort;			 /* NULL unless live */
 	bool progress_changed;	 /* derive_state.progress must be written */
 	uint32 interest_version; /* can be built once this interest is in force */
-	TimestampTz retry_at;	 /* failed: not before */
+	int64 retry_at;			 /* failed: not before, as by derive_clock_ms */
 	int failures;			 /* in a row */
 
 	/* this tick */

@@ -16,13 +16,12 @@
 #include "maintain/tick.h"
 
 #include "access/xact.h"
+#include "base/clock.h"
 #include "base/errors.h"
-#include "portability/instr_time.h"
 #include "shared/view_stats.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
-#include "utils/timestamp.h"
 
 LiveView *
 derive_view_obstacle(Maintainer *m, LiveView *view)
@@ -234,8 +233,8 @@ derive_view_process(Maintainer *m, LiveView *view, const Frontier *next)
 	if (!view->locked)
 	{
 		/* a failed view whose time has come, but whose sources are locked */
-		if (view->retry_at != 0 && view->retry_at <= GetCurrentTimestamp())
-			view->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000L);
+		if (view->retry_at != 0 && view->retry_at <= derive_clock_ms())
+			view->retry_at = derive_clock_ms() + 1000;
 		return;
 	}
 	obstacle = derive_view_obstacle(m, view);
@@ -246,7 +245,7 @@ derive_view_process(Maintainer *m, LiveView *view, const Frontier *next)
 	}
 	if (view->state != VIEW_LIVE)
 	{
-		if (view->state == VIEW_FAILED && view->retry_at > GetCurrentTimestamp())
+		if (view->state == VIEW_FAILED && view->retry_at > derive_clock_ms())
 			return;
 		if (derive_barrier_passed(&m->barrier, view->interest_version, next))
 			maintain(m, view, true);

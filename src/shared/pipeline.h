@@ -40,12 +40,12 @@ typedef enum PipelineState
 typedef struct Pipeline
 {
 	/* allocation and wishes: lock */
-	Oid dboid;				/* InvalidOid: entry is free */
-	bool wanted;			/* the launcher keeps an applier running */
-	bool hold;				/* DROP DATABASE & co: no workers for now */
-	pid_t hold_pid;			/* backend that holds; a hold ends with its process */
-	TimestampTz next_start; /* launcher: not before this time */
-	int start_failures;		/* launcher: in a row, for the backoff */
+	Oid dboid;			/* InvalidOid: entry is free */
+	bool wanted;		/* the launcher keeps an applier running */
+	bool hold;			/* DROP DATABASE & co: no workers for now */
+	pid_t hold_pid;		/* backend that holds; a hold ends with its process */
+	int64 next_start;	/* launcher: not before this time, as by derive_clock_ms */
+	int start_failures; /* launcher: in a row, for the backoff */
 
 	slock_t mutex;
 	/* mutex */

@@ -23,6 +23,7 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "base/clock.h"
 #include "base/settings.h"
 #include "capture/stream.h"
 #include "catalog/view_catalog.h"
@@ -40,7 +41,6 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 #include "worker/workers.h"
 
 #define TICK_UNDER_LOAD 10	/* ms between the starts of ticks */
@@ -54,11 +54,11 @@
 
 typedef struct Pace
 {
-	TimestampTz last_start;	   /* of the last tick */
-	long cost_ms;			   /* of the last tick */
-	int64 transactions;		   /* of the last tick */
-	int kept_wait;			   /* ms, doubles while nothing happens */
-	TimestampTz visible_since; /* waiting for the next commit to become visible since */
+	int64 last_start;	 /* of the last tick, as by derive_clock_ms */
+	long cost_ms;		 /* of the last tick */
+	int64 transactions;	 /* of the last tick */
+	int kept_wait;		 /* ms, doubles while nothing happens */
+	int64 visible_since; /* waiting for the next commit to become visible since */
 } Pace;
 
 static Pipeline *pipeline;
@@ -171,9 +171,8 @@ next_is_visible(const StreamRecord *record, Pace *pace)
 	if (record->kind != STREAM_BEGIN || !TransactionIdIsInProgress(record->xid))
 		return true;
 	if (pace->visible_since == 0)
-		pace->visible_since = GetCurrentTimestamp();
-	else if (TimestampDifferenceExceeds(pace->visible_since, GetCurrentTimestamp(),
-										VISIBLE_WAIT))
+		pace->visible_since = derive_clock_ms();
+	else if (derive_clock_ms() >= pace->visible_since + VISIBLE_WAIT)
 		return true;
 	pg_atomic_write_u32(&pipeline->want_visible, 1);
 	pg_memory_barrier();
@@ -193,13 +192,6 @@ tick_distance(const Pace *pace)
 	return Max(distance, derive_tick_interval);
 }
 
-/* Returns the milliseconds from now to a time, at least 0. */
-static long
-ms_until(TimestampTz time)
-{
-	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), time);
-}
-
 /* Notes since when a change waits to be applied, for the lag that is shown. */
 static void
 note_pending(const StreamRecord *record)
@@ -216,15 +208,17 @@ note_pending(const StreamRecord *record)
 static void
 tick(Maintainer *m, Pace *pace, TickResult *result)
 {
-	TimestampTz end;
+	instr_time start, elapsed;
 
 	pg_atomic_write_u32(&pipeline->want_visible, 0);
-	pace->last_start = GetCurrentTimestamp();
+	INSTR_TIME_SET_CURRENT(start);
+	pace->last_start = derive_clock_ms();
 	pgstat_report_activity(STATE_RUNNING, "maintaining derived views");
 	derive_tick_run(m, result);
 	pgstat_report_activity(STATE_IDLE, NULL);
-	end = GetCurrentTimestamp();
-	pace->cost_ms = TimestampDifferenceMilliseconds(pace->last_start, end);
+	INSTR_TIME_SET_CURRENT(elapsed);
+	INSTR_TIME_SUBTRACT(elapsed, start);
+	pace->cost_ms = (long) INSTR_TIME_GET_MILLISEC(elapsed);
 	pace->transactions = result->transactions;
 	pace->visible_since = 0;
 	if (result->transactions > 0 || result->again)
@@ -235,7 +229,7 @@ tick(Maintainer *m, Pace *pace, TickResult *result)
 		ereport(LOG, (errmsg("tick: " INT64_FORMAT " transactions, " INT64_FORMAT
 							 " changes, " INT64_FORMAT " deferred, " INT64_FORMAT " us",
 							 result->transactions, result->changes, result->deferred,
-							 (int64) (end - pace->last_start)),
+							 (int64) INSTR_TIME_GET_MICROSEC(elapsed)),
 					  errhidestmt(true)));
 }
 
@@ -243,14 +237,14 @@ tick(Maintainer *m, Pace *pace, TickResult *result)
 static bool
 tick_is_asked(Maintainer *m, const TickResult *last)
 {
-	TimestampTz retry = derive_tick_next_retry(m);
+	int64 retry = derive_tick_next_retry(m);
 
 	return last->again ||
 		   pg_atomic_read_u64(&pipeline->tick_request) !=
 			   pg_atomic_read_u64(&pipeline->tick_done) ||
 		   pg_atomic_read_u64(&pipeline->frontier_request) != m->frontier_request_done ||
 		   derive_view_set_has_invalidations() || m->views->catalog_changed ||
-		   (retry != 0 && retry <= GetCurrentTimestamp());
+		   (retry != 0 && retry <= derive_clock_ms());
 }
 
 /* Returns how long the applier may sleep if nothing sets its latch, in ms. */
@@ -258,14 +252,14 @@ static long
 sleep_time(Maintainer *m, const Pace *pace, const TickResult *last, bool unconfirmed)
 {
 	long ms = IDLE_TICK;
-	TimestampTz retry = derive_tick_next_retry(m);
+	int64 retry = derive_tick_next_retry(m);
 
 	if (derive_batch_has_kept(m->batch) || last->behind)
 		ms = Min(ms, pace->kept_wait);
 	if (unconfirmed)
 		ms = Min(ms, CONFIRM_WAIT);
 	if (retry != 0)
-		ms = Min(ms, ms_until(retry));
+		ms = Min(ms, derive_clock_until(retry));
 	return Max(ms, 1);
 }
 
@@ -293,11 +287,9 @@ run(Maintainer *m, uint64 catalog_seen)
 		if (pending)
 			note_pending(&record);
 		due = pending || tick_is_asked(m, &last) ||
-			  TimestampDifferenceExceeds(pace.last_start, GetCurrentTimestamp(),
-										 Max(IDLE_TICK, derive_tick_interval));
+			  derive_clock_ms() >= pace.last_start + Max(IDLE_TICK, derive_tick_interval);
 		if (!due && (derive_batch_has_kept(m->batch) || last.behind))
-			due = TimestampDifferenceExceeds(pace.last_start, GetCurrentTimestamp(),
-											 pace.kept_wait);
+			due = derive_clock_ms() >= pace.last_start + pace.kept_wait;
 		if (!due)
 		{
 			if (derive_batch_has_kept(m->batch))
@@ -305,8 +297,7 @@ run(Maintainer *m, uint64 catalog_seen)
 			sleep_ms(sleep_time(m, &pace, &last, unconfirmed));
 			continue;
 		}
-		wait = ms_until(
-			TimestampTzPlusMilliseconds(pace.last_start, tick_distance(&pace)));
+		wait = derive_clock_until(pace.last_start + tick_distance(&pace));
 		if (wait > 0)
 			sleep_ms(wait);
 		else if (!pending || next_is_visible(&record, &pace))
