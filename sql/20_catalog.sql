@@ -52,8 +52,22 @@ CREATE TABLE derive_state.frontier
 COMMENT ON TABLE derive_state.frontier IS 'one row: which source transactions the live views contain';
 COMMENT ON COLUMN derive_state.frontier.restart_lsn IS 'decoding starts here after a restart';
 
+CREATE TABLE derive_state.audit
+(
+	id       bigint      NOT NULL,
+	at       timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	kind     text        NOT NULL,
+	expected jsonb,
+	actual   jsonb,
+	repaired boolean     NOT NULL DEFAULT false
+);
+CREATE INDEX audit_at ON derive_state.audit (at);
+COMMENT ON TABLE derive_state.audit IS 'the newest differences between views and their queries that audits have found';
+COMMENT ON COLUMN derive_state.audit.id IS 'of the view or stage in derive_state.view';
+
 REVOKE ALL ON SEQUENCE derive_state.view_id FROM PUBLIC;
-REVOKE ALL ON TABLE derive_state.view, derive_state.progress, derive_state.frontier FROM PUBLIC;
+REVOKE ALL ON TABLE derive_state.view, derive_state.progress, derive_state.frontier,
+	derive_state.audit FROM PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('derive_state.view_id', '');
 SELECT pg_catalog.pg_extension_config_dump('derive_state.view', '');

@@ -37,7 +37,8 @@ COMMENT ON FUNCTION derive_state.pipeline_status() IS
 
 CREATE FUNCTION derive_state.view_statistics(view regclass,
 	OUT rows_changed bigint, OUT ticks bigint, OUT recomputes bigint,
-	OUT chosen bigint, OUT repairs bigint, OUT last_tick_at timestamptz, OUT last_tick_time interval) RETURNS record
+	OUT chosen bigint, OUT repairs bigint, OUT last_tick_at timestamptz, OUT last_tick_time interval,
+	OUT rows_in bigint, OUT total_time interval, OUT audits bigint) RETURNS record
 	LANGUAGE c VOLATILE STRICT
 	AS 'MODULE_PATHNAME', 'derive_view_statistics';
 COMMENT ON FUNCTION derive_state.view_statistics(regclass) IS

@@ -83,11 +83,29 @@ SELECT COALESCE(v.part_of, v.view) AS view,
        s.chosen,
        s.repairs,
        s.last_tick_at,
-       s.last_tick_time
+       s.last_tick_time,
+       s.rows_in,
+       s.total_time,
+       s.audits
 FROM derive_state.view v
      CROSS JOIN LATERAL derive_state.view_statistics(v.view) s
 ORDER BY COALESCE(v.part_of, v.view), v.id;
 COMMENT ON VIEW derive.stages IS 'the stages of the derived views, the view''s own last: what each one computes, by which rule, and how often it was recomputed';
 
-REVOKE ALL ON TABLE derive.pipelines, derive.views, derive.stages FROM PUBLIC;
-GRANT SELECT ON TABLE derive.pipelines, derive.views, derive.stages TO PUBLIC;
+CREATE VIEW derive.audits AS
+SELECT COALESCE(v.part_of, v.view) AS view,
+       a.at,
+       a.kind,
+       CASE WHEN o.owns THEN a.expected END AS expected,
+       CASE WHEN o.owns THEN a.actual END AS actual,
+       a.repaired,
+       v.view AS stage
+FROM derive_state.audit a
+     JOIN derive_state.view v ON v.id OPERATOR(pg_catalog.=) a.id
+     JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) v.view
+     CROSS JOIN LATERAL (SELECT pg_catalog.pg_has_role(c.relowner, 'USAGE') AS owns) o
+ORDER BY a.at;
+COMMENT ON VIEW derive.audits IS 'differences between views and their queries that audits have found and repaired; rows are shown to a view''s owner';
+
+REVOKE ALL ON TABLE derive.pipelines, derive.views, derive.stages, derive.audits FROM PUBLIC;
+GRANT SELECT ON TABLE derive.pipelines, derive.views, derive.stages, derive.audits TO PUBLIC;

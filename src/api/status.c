@@ -113,8 +113,8 @@ derive_view_statistics(PG_FUNCTION_ARGS)
 {
 	TupleDesc desc;
 	ViewStats stats = {0};
-	Datum values[7];
-	bool nulls[7] = {0};
+	Datum values[10];
+	bool nulls[10] = {0};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -126,6 +126,9 @@ derive_view_statistics(PG_FUNCTION_ARGS)
 	values[4] = Int64GetDatum(stats.repairs);
 	values[5] = TimestampTzGetDatum(stats.last_tick_at);
 	values[6] = interval_us(stats.last_tick_us);
+	values[7] = Int64GetDatum(stats.rows_in);
+	values[8] = interval_us(stats.total_us);
+	values[9] = Int64GetDatum(stats.audits);
 	nulls[5] = nulls[6] = stats.ticks == 0;
 	PG_RETURN_DATUM(
 		HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));

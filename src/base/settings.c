@@ -15,6 +15,7 @@
 #include "base/settings.h"
 #include "utils/guc.h"
 
+int derive_audit_rate = 10;
 int derive_batch_memory = 32 * 1024;
 int derive_database_workers = 8;
 char *derive_debug_step = NULL;
@@ -25,6 +26,11 @@ int derive_tick_interval = 0;
 void
 derive_settings_define(void)
 {
+	DefineCustomIntVariable(
+		"pg_derive.audit_rate",
+		"Sets the number of keys per second that are compared with their views' queries.",
+		"Zero turns audits off.", &derive_audit_rate, 10, 0, 100000, PGC_SIGHUP, 0, NULL,
+		NULL, NULL);
 	DefineCustomIntVariable(
 		"pg_derive.batch_memory",
 		"Sets the memory that the changes of one tick may take before they spill to disk.",

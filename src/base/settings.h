@@ -8,6 +8,7 @@
 #ifndef DERIVE_BASE_SETTINGS_H
 #define DERIVE_BASE_SETTINGS_H
 
+extern int derive_audit_rate;	/* keys per second that are compared; 0: none */
 extern int derive_batch_memory; /* kB that a tick's deltas may hold before they spill */
 extern int derive_database_workers; /* databases that may have a pipeline */
 extern char *derive_debug_step;		/* "<step>:kill" or "<step>:error", for crash tests */

@@ -251,6 +251,52 @@ derive_catalog_delete_orphans(void)
 			0, NULL, NULL, NULL, false, SPI_OK_DELETE);
 }
 
+/* Notes a difference that an audit found; the rows as JSON, either may be NULL. */
+void
+derive_catalog_insert_audit(int64 id, const char *kind, const char *expected,
+							const char *actual)
+{
+	Oid types[4] = {INT8OID, TEXTOID, TEXTOID, TEXTOID};
+	Datum values[4];
+	char nulls[5] = "    ";
+
+	values[0] = Int64GetDatum(id);
+	values[1] = CStringGetTextDatum(kind);
+	values[2] = expected ? CStringGetTextDatum(expected) : (Datum) 0;
+	values[3] = actual ? CStringGetTextDatum(actual) : (Datum) 0;
+	if (expected == NULL)
+		nulls[2] = 'n';
+	if (actual == NULL)
+		nulls[3] = 'n';
+	execute("INSERT INTO derive_state.audit (id, kind, expected, actual)"
+			" VALUES ($1, $2, $3::pg_catalog.jsonb, $4::pg_catalog.jsonb)",
+			4, types, values, nulls, false, SPI_OK_INSERT);
+}
+
+/* Keeps the newest differences, and those of views that exist. */
+void
+derive_catalog_trim_audits(void)
+{
+	execute("DELETE FROM derive_state.audit a"
+			" WHERE a.at OPERATOR(pg_catalog.<) (SELECT b.at FROM derive_state.audit b"
+			" ORDER BY b.at DESC OFFSET 1000 LIMIT 1)"
+			" OR NOT EXISTS (SELECT 1 FROM derive_state.view v"
+			" WHERE v.id OPERATOR(pg_catalog.=) a.id)",
+			0, NULL, NULL, NULL, false, SPI_OK_DELETE);
+}
+
+/* Notes that a view has been recomputed, so that what audits found is repaired. */
+void
+derive_catalog_set_repaired(int64 id)
+{
+	Oid types[1] = {INT8OID};
+	Datum values[1] = {Int64GetDatum(id)};
+
+	execute("UPDATE derive_state.audit SET repaired = true"
+			" WHERE id OPERATOR(pg_catalog.=) $1 AND NOT repaired",
+			1, types, values, NULL, false, SPI_OK_UPDATE);
+}
+
 /*
  * Runs one statement as the bootstrap superuser, from a SQL function of whoever
  * may call it.  The caller's search_path and objects have no part in it.

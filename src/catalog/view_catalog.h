@@ -71,6 +71,10 @@ extern void derive_catalog_write_progress(int64 id, const char *state, const cha
 										  const char *frontier, XLogRecPtr frontier_lsn,
 										  int64 refreshes_done);
 extern void derive_catalog_delete_orphans(void);
+extern void derive_catalog_insert_audit(int64 id, const char *kind, const char *expected,
+										const char *actual);
+extern void derive_catalog_trim_audits(void);
+extern void derive_catalog_set_repaired(int64 id);
 
 /* For SQL functions: these become the extension's owner around their work. */
 extern CatalogView *derive_catalog_find_view(Oid view);

@@ -320,6 +320,7 @@ derive_runner_apply(ViewRunner *runner, DeltaSet *set, SourceDelta *out,
 			apply_by_kind(&run);
 		leave_run(&run, &scope);
 	}
+	stats->rows_in = run.delta_key.nrows;
 	stats->rows_changed = run.rows_changed;
 	stats->recomputed = false;
 	MemoryContextSwitchTo(oldcontext);
@@ -363,4 +364,24 @@ derive_runner_recompute(ViewRunner *runner, bool first, SourceDelta *out,
 	stats->chosen = false;
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextDelete(run.context);
+}
+
+/* Prepares to read what the runner maintains, see runner.h. */
+void
+derive_runner_enter(ViewRunner *runner, ViewRun *run, OwnerScope *scope)
+{
+	begin_run(run, runner, NULL);
+	derive_owner_enter(scope, runner->owner);
+	SPI_connect();
+	MemoryContextSwitchTo(run->context);
+}
+
+/* Undoes derive_runner_enter. */
+void
+derive_runner_leave(ViewRun *run, OwnerScope *scope)
+{
+	SPI_finish();
+	derive_owner_leave(scope);
+	MemoryContextSwitchTo(MemoryContextGetParent(run->context));
+	MemoryContextDelete(run->context);
 }

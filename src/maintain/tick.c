@@ -320,6 +320,11 @@ write_progress(Maintainer *m)
 			view->id, derive_view_state_name(view->state), view->reason,
 			behind ? derive_frontier_text(view->cohort->frontier) : NULL,
 			behind ? view->cohort->lsn : InvalidXLogRecPtr, view->refreshes_done);
+		if (view->unrepaired && view->state == VIEW_LIVE)
+		{
+			derive_catalog_set_repaired(view->id);
+			view->unrepaired = false;
+		}
 		view->progress_changed = false;
 		any = true;
 	}
@@ -521,6 +526,8 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	derive_view_stop_readers(m);
 	foreach (lc, m->views->views)
 		derive_view_process(m, lfirst(lc), next);
+	if (m->audit != NULL)
+		m->audit(m);
 	reset_deltas(m);
 
 	bound_retention(m);

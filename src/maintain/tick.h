@@ -24,7 +24,10 @@ typedef struct Maintainer
 	bool frontier_stored; /* derive_state.frontier has its row */
 	uint64 frontier_request_done;
 	uint64 system_identifier;
-	uint64 first_xid; /* transactions before this may have begun without us */
+	void (*audit)(
+		struct Maintainer *m); /* called when all views are at a tick's snapshot,
+										  * or NULL */
+	uint64 first_xid;		   /* transactions before this may have begun without us */
 
 	/* confirmation waits until this commit is on disk */
 	XLogRecPtr unflushed_commit;

@@ -533,6 +533,7 @@ add_view(ViewSet *set, CatalogView *row, List **cohorts)
 	view->refreshes_done = row->refreshes_done;
 	view->dirty = true;
 	view->progress_changed = row->state == NULL;
+	view->unrepaired = view->state != VIEW_LIVE;
 	if (view->state == VIEW_LIVE)
 		view->cohort = cohort_of(cohorts, row->frontier, row->frontier_lsn);
 	return view;

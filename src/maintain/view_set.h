@@ -52,6 +52,7 @@ typedef struct LiveView
 	int64 refreshes_done;
 	Cohort *cohort;			 /* NULL unless live */
 	bool progress_changed;	 /* derive_state.progress must be written */
+	bool unrepaired;		 /* derive_state.audit may have differences to be repaired */
 	uint32 interest_version; /* can be built once this interest is in force */
 	int64 retry_at;			 /* failed: not before, as by derive_clock_ms */
 	int failures;			 /* in a row */

@@ -165,8 +165,9 @@ maintain(Maintainer *m, LiveView *view, bool recompute)
 		out->lost = true;
 		out->lost_reason = "it was repaired";
 	}
-	derive_view_stats_count(view->view, stats.rows_changed, stats.recomputed,
-							stats.chosen, diverged, INSTR_TIME_GET_MICROSEC(elapsed));
+	derive_view_stats_count(view->view, stats.rows_in, stats.rows_changed,
+							stats.recomputed, stats.chosen, diverged,
+							INSTR_TIME_GET_MICROSEC(elapsed));
 }
 
 /*

@@ -23,6 +23,7 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "audit/audit.h"
 #include "base/clock.h"
 #include "base/settings.h"
 #include "capture/stream.h"
@@ -335,6 +336,7 @@ derive_applier_main(Datum arg)
 		if (!extension_exists())
 			retire(NULL);
 		m = derive_maintainer_create(pipeline);
+		m->audit = derive_audit_tick;
 		start_stream(m, &catalog_seen);
 		run(m, catalog_seen);
 	}
