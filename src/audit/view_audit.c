@@ -213,7 +213,14 @@ add_key(ViewAudit *audit, Datum *values, bool *isnull)
 			nulls = bms_add_member(nulls, i);
 	if (audit->ntouched > 0 && !bms_equal(nulls, audit->nulls))
 		return;
-	audit->nulls = nulls;
+	if (audit->ntouched == 0)
+	{
+		/* the query that gives the row ends before the keys are compared */
+		MemoryContext old = MemoryContextSwitchTo(audit->result_context);
+
+		audit->nulls = bms_copy(nulls);
+		MemoryContextSwitchTo(old);
+	}
 	tuplestore_putvalues(audit->touched, audit->desc, values, isnull);
 	audit->ntouched++;
 }
