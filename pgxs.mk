@@ -52,4 +52,5 @@ $(INSTALL_SCRIPT_SQL): $(SQL_PARTS) pgxs.mk
 
 # Not $(LIBS): those are the server's own, whose development packages nobody here needs.
 $(CLIENT): $(CLIENT_OBJS)
-	$(CC) $(CFLAGS) $(CLIENT_OBJS) $(LDFLAGS) $(LDFLAGS_EX) -lpgfeutils $(libpq_pgport) -lm -o $@$(X)
+	$(CC) $(CFLAGS) $(CLIENT_OBJS) $(LDFLAGS) $(LDFLAGS_EX) \
+		-L$(pkglibdir) -lpgfeutils -lpgcommon -lpgport $(libpq) -lm -o $@$(X)

@@ -18,6 +18,7 @@
 #include "api/hooks.h"
 
 #include "api/guard.h"
+#include "base/compat.h"
 #include "catalog/dependency.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"

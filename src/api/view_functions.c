@@ -13,6 +13,7 @@
 #include "api/view_functions.h"
 
 #include "access/xlog.h"
+#include "base/compat.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_class.h"
 #include "commands/trigger.h"

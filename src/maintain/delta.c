@@ -210,7 +210,7 @@ replace_rows(SourceDelta *delta, net_hash *hash)
 	while ((entry = net_iterate(hash, &iterator)) != NULL)
 	{
 		*sign_of(entry->row) = entry->net > 0 ? 1 : -1;
-		for (int64 n = Abs(entry->net); n > 0; n--)
+		for (int64 n = llabs(entry->net); n > 0; n--)
 			derive_delta_add_row(delta, entry->row);
 	}
 }

@@ -38,6 +38,7 @@
 #include "access/sysattr.h"
 #include "access/table.h"
 #include "access/transam.h"
+#include "base/compat.h"
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_operator.h"
@@ -139,7 +140,7 @@ is_certain(Query *query, Query *sub, Node *comparison)
 	ListCell *lc;
 
 	if (!IsA(op, OpExpr) || !OidIsValid(get_commutator(op->opno)) ||
-		get_op_btree_interpretation(op->opno) == NIL)
+		derive_compat_op_interpretation(op->opno) == NIL)
 		return false;
 	foreach (lc, op->args)
 		if (!is_never_null(sub, lfirst(lc), 0) && !is_never_null(query, lfirst(lc), 1))
