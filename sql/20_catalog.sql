@@ -15,9 +15,11 @@ CREATE TABLE derive_state.view
 	definition  regclass    NOT NULL,
 	state_table regclass,
 	key         int2[],
+	key_given   boolean     NOT NULL DEFAULT false,
 	rule        text        NOT NULL,
 	paused      boolean     NOT NULL DEFAULT false,
 	refreshes   bigint      NOT NULL DEFAULT 0,
+	refresh_every interval,
 	created_at  timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE derive_state.view IS 'one row per derived view and per stage of one; ids rise with creation, so their order is topological';
@@ -26,8 +28,10 @@ COMMENT ON COLUMN derive_state.view.query IS 'ordinary view that holds the query
 COMMENT ON COLUMN derive_state.view.definition IS 'ordinary view that holds the block that is maintained: the query itself, or what is left of it over its stages';
 COMMENT ON COLUMN derive_state.view.state_table IS 'state of the aggregate stage, if there is one';
 COMMENT ON COLUMN derive_state.view.key IS 'column numbers of the view that identify a row; NULL: none';
+COMMENT ON COLUMN derive_state.view.key_given IS 'the key was named by the user';
 COMMENT ON COLUMN derive_state.view.rule IS 'how it is maintained: algebra, affected keys or recompute';
 COMMENT ON COLUMN derive_state.view.refreshes IS 'number of refreshes that were asked for';
+COMMENT ON COLUMN derive_state.view.refresh_every IS 'how often what is not in the log is read again; NULL: when a refresh is asked for, or for a stage: as the view says';
 
 CREATE TABLE derive_state.progress
 (

@@ -59,9 +59,12 @@ FROM derive_state.view v
      CROSS JOIN LATERAL derive_state.view_statistics(v.view) s
      -- foreign tables and materialized views, whose changes are not in the log
      LEFT JOIN LATERAL (
-         SELECT 'as of its last refresh: '
+         SELECT CASE WHEN v.refresh_every IS NULL THEN 'as of its last refresh: '
+                     ELSE pg_catalog.format('as of %s, every %s: ',
+                              pg_catalog.date_trunc('second', pg_catalog.max(t.last_tick_at)), v.refresh_every) END
                 OPERATOR(pg_catalog.||) pg_catalog.string_agg(DISTINCT c.oid::regclass::text, ', ') AS reason
          FROM derive_state.view w
+              CROSS JOIN LATERAL derive_state.view_statistics(w.view) t
               JOIN pg_catalog.pg_rewrite r ON r.ev_class OPERATOR(pg_catalog.=) w.definition
               JOIN pg_catalog.pg_depend d ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::regclass
                    AND d.objid OPERATOR(pg_catalog.=) r.oid

@@ -31,6 +31,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "api/new_view.h"
 #include "api/view_functions.h"
 #include "base/compat.h"
 #include "base/owner.h"
@@ -57,6 +58,7 @@
 #include "plan/gate.h"
 #include "plan/plan.h"
 #include "plan/region.h"
+#include "plan/sources.h"
 #include "shared/commit_hook.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -71,21 +73,6 @@
 #include "utils/varlena.h"
 
 PG_FUNCTION_INFO_V1(derive_create_view);
-
-/* What create_view has found out and made so far, of a view or one of its stages. */
-typedef struct NewView
-{
-	char *schema;
-	char *name;
-	Query *query;
-	Query *block; /* what is maintained: the query, or its last block */
-	ViewPlan *plan;
-	CatalogNewView row;
-	int64 number;		  /* in the names of its hidden parts */
-	bool explain;		  /* only to be explained: the sources are left alone */
-	struct NewView *root; /* of a stage: its view */
-	List *stages;		  /* of a view: NewView of each stage */
-} NewView;
 
 /* ---------- analysis ---------- */
 
@@ -310,16 +297,6 @@ create_definition(NewView *view, Query *query, const char *suffix)
 	return address.objectId;
 }
 
-/* Creates the definitions: of the query, and of the block if that is another one. */
-static void
-create_definitions(NewView *view)
-{
-	view->row.query = create_definition(view, view->query, "query");
-	view->row.definition = view->block == view->query
-							   ? view->row.query
-							   : create_definition(view, view->block, "block");
-}
-
 /*
  * Creates the table that holds an aggregate's state.  It belongs to the caller, because
  * ANALYZE runs functions of its columns' types with its owner's rights.
@@ -445,6 +422,14 @@ create_lookup_index(NewView *view)
 	depend_on_target(view, RelationRelationId, get_relname_relid(name, schema));
 }
 
+/* Gives the view's table its indexes, see new_view.h. */
+void
+derive_new_view_create_indexes(NewView *view)
+{
+	create_key_index(view);
+	create_lookup_index(view);
+}
+
 /* ---------- replica identity ---------- */
 
 /*
@@ -509,8 +494,8 @@ check_leaf_identity(Oid root, Oid leaf, Bitmapset *columns)
  * Makes sure that all sources log old rows as far as the view needs them.  A stage that is
  * recomputed only needs to hear that something changed, which every identity tells it.
  */
-static void
-check_identities(NewView *view)
+void
+derive_new_view_check_identities(NewView *view)
 {
 	ListCell *lc, *lp;
 
@@ -523,7 +508,7 @@ check_identities(NewView *view)
 
 		if (derive_catalog_has_view(source->relid))
 			continue;
-		if (get_rel_relkind(source->relid) != RELKIND_PARTITIONED_TABLE)
+		if (source->only)
 		{
 			check_leaf_identity(source->relid, source->relid, source->columns);
 			continue;
@@ -552,6 +537,18 @@ rule_name(StageRule rule)
 	return "";
 }
 
+/* Creates the definition of the block, if it is not the query, and the state, see new_view.h. */
+void
+derive_new_view_create_block(NewView *view, Oid owner)
+{
+	view->row.definition = view->block == view->query
+							   ? view->row.query
+							   : create_definition(view, view->block, "block");
+	if (view->plan->stage->kind == STAGE_FOLD)
+		create_state(view, owner);
+	view->row.rule = rule_name(view->plan->rule);
+}
+
 /*
  * Creates everything that belongs to the view but its table.  The caller's search_path
  * and objects have no part in it.
@@ -559,12 +556,10 @@ rule_name(StageRule rule)
 static void
 create_hidden_parts(NewView *view, Oid owner)
 {
-	create_definitions(view);
-	if (view->plan->stage->kind == STAGE_FOLD)
-		create_state(view, owner);
+	view->row.query = create_definition(view, view->query, "query");
+	derive_new_view_create_block(view, owner);
 	create_trigger(view, quote_qualified_identifier(view->schema, view->name),
 				   view->row.view);
-	view->row.rule = rule_name(view->plan->rule);
 	derive_catalog_insert_view(&view->row);
 }
 
@@ -608,12 +603,11 @@ create_stage(Query *block, void *arg)
 	stage->row.id = derive_catalog_next_id();
 	stage->number = root->explain ? list_length(root->stages) + 1 : stage->row.id;
 	stage->name = state_name(stage, "stage");
-	check_identities(stage);
+	derive_new_view_check_identities(stage);
 
 	derive_owner_enter(&scope, BOOTSTRAP_SUPERUSERID);
 	create_target(stage);
-	create_key_index(stage);
-	create_lookup_index(stage);
+	derive_new_view_create_indexes(stage);
 	ATExecChangeOwner(stage->row.view, caller, false, AccessExclusiveLock);
 	CommandCounterIncrement();
 	create_hidden_parts(stage, caller);
@@ -720,9 +714,9 @@ report_recompute(NewView *view)
 			 errdetail("%s", why)));
 }
 
-/* Cuts the view's query into blocks and makes their stages; plans the last block. */
-static void
-make_stages(NewView *view)
+/* Cuts the view's query into blocks, see new_view.h. */
+void
+derive_new_view_make_stages(NewView *view)
 {
 	ListCell *lc;
 	char *before = derive_query_deparse(view->query, false);
@@ -758,7 +752,7 @@ derive_api_explain_query(char *text)
 	MemoryContextSwitchTo(context);
 	SPI_connect();
 	MemoryContextSwitchTo(context);
-	make_stages(&view);
+	derive_new_view_make_stages(&view);
 	MemoryContextSwitchTo(context); /* SPI left another one */
 	foreach (lc, view.stages)
 		lines = derive_api_explain_stage(lines, number++,
@@ -772,8 +766,31 @@ derive_api_explain_query(char *text)
 	return lines;
 }
 
+/* Takes over how often what is not in the log is to be read again. */
+static void
+set_interval(NewView *view, Interval *interval)
+{
+	bool silent = derive_sources_silent(view->block) != NIL;
+	ListCell *lc;
+
+	foreach (lc, view->stages)
+		silent |= derive_sources_silent(((NewView *) lfirst(lc))->block) != NIL;
+	if (interval->time +
+			(interval->day + interval->month * INT64CONST(30)) * USECS_PER_DAY <=
+		0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("refresh_every must be positive")));
+	if (!silent)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("refresh_every has no effect on this query"),
+						errdetail("It reads neither a foreign table nor a materialized "
+								  "view; the changes of tables are followed."),
+						errhint("Leave the argument out.")));
+	view->row.refresh_every = interval;
+}
+
 /*
- * derive.create_view(name, query, key, with_data) → regclass
+ * derive.create_view(name, query, key, with_data, refresh_every) → regclass
  */
 Datum
 derive_create_view(PG_FUNCTION_ARGS)
@@ -792,17 +809,19 @@ derive_create_view(PG_FUNCTION_ARGS)
 	view.row.paused = PG_ARGISNULL(3) ? false : !PG_GETARG_BOOL(3);
 	if (!PG_ARGISNULL(2))
 		view.row.key = resolve_key(&view, PG_GETARG_ARRAYTYPE_P(2));
+	view.row.key_given = !PG_ARGISNULL(2);
 
 	SPI_connect();
 	MemoryContextSwitchTo(context);
 	create_target(&view);
-	make_stages(&view);
+	derive_new_view_make_stages(&view);
 	if (PG_ARGISNULL(2))
 		view.row.key = view.plan->key;
+	if (!PG_ARGISNULL(4))
+		set_interval(&view, PG_GETARG_INTERVAL_P(4));
 	view.row.id = view.number = derive_catalog_next_id();
-	check_identities(&view);
-	create_key_index(&view);
-	create_lookup_index(&view);
+	derive_new_view_check_identities(&view);
+	derive_new_view_create_indexes(&view);
 	derive_owner_enter(&scope, BOOTSTRAP_SUPERUSERID);
 	create_hidden_parts(&view, caller);
 	derive_owner_leave(&scope);

@@ -17,7 +17,13 @@
 #include "api/guard.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/view_catalog.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
 #include "nodes/parsenodes.h"
 
 /* Returns true if a name in a command is that of a derived view. */
@@ -66,6 +72,26 @@ is_harmless(AlterTableType type)
 	}
 }
 
+/*
+ * Checks what is to get an inheritance child: no derived view.  A table that one reads is
+ * locked against the applier, which must not see the child's rows in its snapshot while
+ * its plans do not know of the child.
+ */
+static void
+check_parent(const RangeVar *parent)
+{
+	Oid relid = RangeVarGetRelid(parent, NoLock, true);
+
+	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_RELATION ||
+		!derive_catalog_extension_exists())
+		return;
+	if (derive_catalog_has_view(relid))
+		refuse(parent, "Do not inherit from it.");
+	if (pg_class_ownercheck(relid, GetUserId()) &&
+		(has_superclass(relid) || derive_catalog_readers(relid, false) != NIL))
+		LockRelationOid(relid, AccessExclusiveLock);
+}
+
 /* Checks ALTER TABLE: of a view, and of what would inherit from one. */
 static void
 check_alter(const AlterTableStmt *alter)
@@ -77,8 +103,8 @@ check_alter(const AlterTableStmt *alter)
 	{
 		const AlterTableCmd *part = lfirst_node(AlterTableCmd, lc);
 
-		if (part->subtype == AT_AddInherit && is_view((RangeVar *) part->def))
-			refuse((RangeVar *) part->def, "Do not inherit from it.");
+		if (part->subtype == AT_AddInherit)
+			check_parent((RangeVar *) part->def);
 		if (is_harmless(part->subtype) || checked)
 			continue;
 		checked = true;
@@ -94,8 +120,7 @@ check_create(const CreateStmt *create)
 	ListCell *lc;
 
 	foreach (lc, create->inhRelations)
-		if (is_view(lfirst_node(RangeVar, lc)))
-			refuse(lfirst_node(RangeVar, lc), "Do not inherit from it.");
+		check_parent(lfirst_node(RangeVar, lc));
 }
 
 /* Throws if a utility command would do to a derived view what must not be done. */

@@ -357,16 +357,16 @@ take_source_row(TupleTableSlot *row, void *arg)
 	imagined->nrows++;
 }
 
-/* Returns the table itself or, of a partitioned one, one of its partitions. */
+/* Returns a table that holds rows of a source: itself, or one below it. */
 static Oid
-random_leaf(Oid relid)
+random_leaf(PlanSource *source)
 {
 	List *leaves = NIL;
 	ListCell *lc;
 
-	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
-		return relid;
-	foreach (lc, find_all_inheritors(relid, NoLock, NULL))
+	if (source->only)
+		return source->relid;
+	foreach (lc, find_all_inheritors(source->relid, NoLock, NULL))
 		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
 			leaves = lappend_oid(leaves, lfirst_oid(lc));
 	if (leaves == NIL)
@@ -378,17 +378,18 @@ random_leaf(Oid relid)
 static bool
 imagine_delta(ViewAudit *audit, Imagined *imagined, int source)
 {
-	Oid relid = ((PlanSource *) list_nth(audit->run->plan->sources, source))->relid;
-	Oid leaf = random_leaf(relid);
+	PlanSource *read = list_nth(audit->run->plan->sources, source);
+	Oid leaf = random_leaf(read);
 
-	imagined->delta = derive_delta_find(&audit->view->cohort->deltas, relid);
+	imagined->delta = derive_delta_find(&audit->view->cohort->deltas, read->relid,
+										read->only);
 	if (imagined->delta == NULL || !OidIsValid(leaf))
 		return false;
 	imagined->wanted = audit->wanted;
 	imagined->attnums = palloc(sizeof(AttrNumber) * (imagined->delta->ncolumns + 1));
 	for (int i = 0; i < imagined->delta->ncolumns; i++)
 		imagined->attnums[i] = get_attnum(
-			leaf, get_attname(relid, imagined->delta->attnums[i], false));
+			leaf, get_attname(read->relid, imagined->delta->attnums[i], false));
 	imagined->rows = tuplestore_begin_heap(false, false, work_mem);
 	tuplestore_set_eflags(imagined->rows, EXEC_FLAG_REWIND);
 	sample_relation(leaf, take_source_row, imagined);

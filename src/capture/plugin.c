@@ -215,7 +215,7 @@ plugin_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr com
 	ListCell *lc;
 
 	foreach (lc, derive_watch_commit(watch, map, txn))
-		send_lost(txn, lfirst(lc), "a partition was attached, detached or dropped");
+		send_lost(txn, lfirst(lc), "a table below it was attached, detached or dropped");
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(change_context);
 	end_transaction(txn, commit_lsn);

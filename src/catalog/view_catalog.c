@@ -33,14 +33,19 @@
 #include "utils/pg_lsn.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 /* What view_from_tuple reads. */
 static const char view_columns[] =
 	"SELECT v.view::pg_catalog.oid, v.id, v.definition::pg_catalog.oid,"
 	" v.state_table::pg_catalog.oid, v.key, v.paused, v.refreshes,"
 	" p.state, p.reason, p.frontier::pg_catalog.text, p.refreshes, v.xmin,"
-	" p.frontier_lsn, v.part_of::pg_catalog.oid, v.query::pg_catalog.oid"
+	" p.frontier_lsn, v.part_of::pg_catalog.oid, v.query::pg_catalog.oid,"
+	" (pg_catalog.date_part('epoch', w.refresh_every)"
+	" OPERATOR(pg_catalog.*) 1000)::pg_catalog.int8, v.key_given"
 	" FROM derive_state.view v"
+	" JOIN derive_state.view w"
+	" ON w.view OPERATOR(pg_catalog.=) COALESCE(v.part_of, v.view)"
 	" LEFT JOIN derive_state.progress p ON p.id OPERATOR(pg_catalog.=) v.id";
 
 /* Says whether the extension is installed in this database. */
@@ -144,6 +149,8 @@ view_from_tuple(HeapTuple tuple, TupleDesc desc)
 	v->frontier_lsn = (XLogRecPtr) get_int64(tuple, desc, 13);
 	v->part_of = get_oid(tuple, desc, 14);
 	v->query = get_oid(tuple, desc, 15);
+	v->refresh_every = get_int64(tuple, desc, 16);
+	v->key_given = DatumGetBool(SPI_getbinval(tuple, desc, 17, &isnull));
 	return v;
 }
 
@@ -372,33 +379,44 @@ derive_catalog_next_id(void)
 	return id;
 }
 
+/* Returns a key as an int2[]. */
+static Datum
+key_datum(List *key)
+{
+	int nkeys = list_length(key);
+	Datum *keys = palloc(sizeof(Datum) * Max(nkeys, 1));
+
+	for (int i = 0; i < nkeys; i++)
+		keys[i] = Int16GetDatum((int16) list_nth_int(key, i));
+	return PointerGetDatum(
+		construct_array(keys, nkeys, INT2OID, 2, true, TYPALIGN_SHORT));
+}
+
 /* Adds a view to the catalog. */
 void
 derive_catalog_insert_view(const CatalogNewView *row)
 {
-	Oid types[9] = {OIDOID,	 INT8OID, OIDOID, OIDOID, INT2ARRAYOID,
-					TEXTOID, BOOLOID, OIDOID, OIDOID};
-	Datum values[9];
-	char nulls[10] = "         ";
-	int nkeys = list_length(row->key);
-	Datum *keys = palloc(sizeof(Datum) * Max(nkeys, 1));
-
-	for (int i = 0; i < nkeys; i++)
-		keys[i] = Int16GetDatum((int16) list_nth_int(row->key, i));
+	Oid types[11] = {OIDOID,  INT8OID, OIDOID, OIDOID,		INT2ARRAYOID, TEXTOID,
+					 BOOLOID, OIDOID,  OIDOID, INTERVALOID, BOOLOID};
+	Datum values[11];
+	char nulls[12] = "           ";
 
 	values[0] = ObjectIdGetDatum(row->view);
 	values[1] = Int64GetDatum(row->id);
 	values[2] = ObjectIdGetDatum(row->definition);
 	values[3] = ObjectIdGetDatum(row->state_table);
-	values[4] = PointerGetDatum(
-		construct_array(keys, nkeys, INT2OID, 2, true, TYPALIGN_SHORT));
+	values[4] = key_datum(row->key);
 	values[5] = CStringGetTextDatum(row->rule);
 	values[6] = BoolGetDatum(row->paused);
 	values[7] = ObjectIdGetDatum(row->part_of);
 	values[8] = ObjectIdGetDatum(row->query);
+	values[9] = IntervalPGetDatum(row->refresh_every);
+	values[10] = BoolGetDatum(row->key_given);
+	if (row->refresh_every == NULL)
+		nulls[9] = 'n';
 	if (!OidIsValid(row->state_table))
 		nulls[3] = 'n';
-	if (nkeys == 0)
+	if (row->key == NIL)
 		nulls[4] = 'n';
 	if (!OidIsValid(row->part_of))
 		nulls[7] = 'n';
@@ -406,9 +424,9 @@ derive_catalog_insert_view(const CatalogNewView *row)
 	SPI_connect();
 	execute_trusted(
 		"INSERT INTO derive_state.view"
-		" (view, id, definition, state_table, key, rule, paused, part_of, query)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-		9, types, values, nulls, SPI_OK_INSERT);
+		" (view, id, definition, state_table, key, rule, paused, part_of, query,"
+		" refresh_every, key_given) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+		11, types, values, nulls, SPI_OK_INSERT);
 	SPI_finish();
 }
 
@@ -452,5 +470,80 @@ derive_catalog_ask_refresh(Oid view)
 	execute_for_view(
 		"UPDATE derive_state.view SET refreshes = refreshes OPERATOR(pg_catalog.+) 1"
 		" WHERE $1 OPERATOR(pg_catalog.=) ANY (ARRAY[view, part_of])",
+		view, SPI_OK_UPDATE);
+}
+
+/* Replaces how a view is maintained, see view_catalog.h. */
+void
+derive_catalog_redefine_view(const CatalogNewView *row)
+{
+	Oid types[6] = {OIDOID, INT8OID, OIDOID, OIDOID, INT2ARRAYOID, TEXTOID};
+	Datum values[6];
+	char nulls[7] = "      ";
+
+	values[0] = ObjectIdGetDatum(row->view);
+	values[1] = Int64GetDatum(row->id);
+	values[2] = ObjectIdGetDatum(row->definition);
+	values[3] = ObjectIdGetDatum(row->state_table);
+	values[4] = key_datum(row->key);
+	values[5] = CStringGetTextDatum(row->rule);
+	if (!OidIsValid(row->state_table))
+		nulls[3] = 'n';
+	if (row->key == NIL)
+		nulls[4] = 'n';
+
+	SPI_connect();
+	execute_trusted("UPDATE derive_state.view SET id = $2, definition = $3,"
+					" state_table = $4, key = $5, rule = $6"
+					" WHERE view OPERATOR(pg_catalog.=) $1",
+					6, types, values, nulls, SPI_OK_UPDATE);
+	SPI_finish();
+}
+
+/* Returns the derived views that read a relation, see view_catalog.h. */
+List *
+derive_catalog_readers(Oid relid, bool derived)
+{
+	Oid types[2] = {OIDOID, BOOLOID};
+	Datum values[2] = {ObjectIdGetDatum(relid), BoolGetDatum(derived)};
+	MemoryContext caller = CurrentMemoryContext;
+	List *result = NIL;
+
+	SPI_connect();
+	execute_trusted(
+		"WITH RECURSIVE up(relid) AS (SELECT $1 UNION"
+		" SELECT n.relid FROM up, LATERAL (SELECT r.ev_class FROM pg_catalog.pg_depend d"
+		"   JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid"
+		"   WHERE d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass"
+		"   AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass"
+		"   AND d.refobjid = up.relid"
+		"   UNION ALL SELECT v.view FROM derive_state.view v"
+		"   WHERE $2 AND v.part_of IS NULL AND v.query = up.relid) n(relid))"
+		" SELECT v.view::pg_catalog.oid FROM derive_state.view v, up"
+		" WHERE v.part_of IS NULL AND v.query = up.relid ORDER BY v.id",
+		2, types, values, NULL, SPI_OK_SELECT);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		MemoryContext spi = MemoryContextSwitchTo(caller);
+
+		result = lappend_oid(result,
+							 get_oid(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+		MemoryContextSwitchTo(spi);
+	}
+	SPI_finish();
+	return result;
+}
+
+/* Gives a view and its stages new ids, see view_catalog.h. */
+void
+derive_catalog_move_to_end(Oid view)
+{
+	execute_for_view(
+		"UPDATE derive_state.view v SET id = n.id FROM"
+		" (SELECT o.view, pg_catalog.nextval('derive_state.view_id') AS id FROM"
+		" (SELECT w.view FROM derive_state.view w"
+		" WHERE $1 OPERATOR(pg_catalog.=) ANY (ARRAY[w.view, w.part_of])"
+		" ORDER BY w.id OFFSET 0) o) n"
+		" WHERE v.view OPERATOR(pg_catalog.=) n.view",
 		view, SPI_OK_UPDATE);
 }

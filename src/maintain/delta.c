@@ -34,7 +34,7 @@
 
 /* Returns the delta of a source, or NULL if the set has none. */
 SourceDelta *
-derive_delta_find(DeltaSet *set, Oid relid)
+derive_delta_find(DeltaSet *set, Oid relid, bool only)
 {
 	ListCell *lc;
 
@@ -42,7 +42,7 @@ derive_delta_find(DeltaSet *set, Oid relid)
 	{
 		SourceDelta *delta = (SourceDelta *) lfirst(lc);
 
-		if (delta->relid == relid)
+		if (delta->relid == relid && delta->only == only)
 			return delta;
 	}
 	return NULL;

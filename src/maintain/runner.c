@@ -206,7 +206,7 @@ collect_changed(ViewRunner *runner, DeltaSet *set, QueryKey *key)
 	foreach (lc, runner->plan->sources)
 	{
 		PlanSource *source = (PlanSource *) lfirst(lc);
-		SourceDelta *delta = derive_delta_find(set, source->relid);
+		SourceDelta *delta = derive_delta_find(set, source->relid, source->only);
 		int i = foreach_current_index(lc);
 
 		if (delta == NULL)
@@ -231,7 +231,7 @@ register_deltas(ViewRun *run, DeltaSet *set)
 	while ((i = bms_next_member(run->delta_key.part, i)) >= 0)
 	{
 		PlanSource *source = (PlanSource *) list_nth(run->plan->sources, i);
-		SourceDelta *delta = derive_delta_find(set, source->relid);
+		SourceDelta *delta = derive_delta_find(set, source->relid, source->only);
 
 		derive_query_register(source->delta_name, delta->desc, delta->rows, delta->nrows);
 	}

@@ -557,7 +557,7 @@ derive_tick_run(Maintainer *m, TickResult *result)
 }
 
 int64
-derive_tick_next_retry(Maintainer *m)
+derive_tick_next_due(Maintainer *m)
 {
 	int64 first = 0;
 	ListCell *lc;
@@ -566,9 +566,12 @@ derive_tick_next_retry(Maintainer *m)
 	{
 		LiveView *view = lfirst(lc);
 
-		if (view->state == VIEW_FAILED && !view->paused && view->retry_at != 0 &&
-			(first == 0 || view->retry_at < first))
-			first = view->retry_at;
+		int64 next = view->state == VIEW_FAILED ? view->retry_at
+					 : view->state == VIEW_LIVE ? view->due_at
+												: 0;
+
+		if (!view->paused && next != 0 && (first == 0 || next < first))
+			first = next;
 	}
 	return first;
 }

@@ -52,8 +52,8 @@ extern void derive_tick_run(Maintainer *m, TickResult *result);
 /* Lets the slot be confirmed as far as commits are on disk; returns true if some wait. */
 extern bool derive_tick_confirm(Maintainer *m);
 
-/* When a failed view is to be tried again, as by derive_clock_ms; 0: none. */
-extern int64 derive_tick_next_retry(Maintainer *m);
+/* When a failed view is to be tried again, or a copy made again, as by derive_clock_ms; 0: none. */
+extern int64 derive_tick_next_due(Maintainer *m);
 
 /* Returns the cohort whose frontier is the pipeline's. */
 static inline Cohort *

@@ -12,10 +12,11 @@
  *
  * Locks of a tick, all taken conditionally, never waiting:
  *  - ROW EXCLUSIVE on each target, which it writes;
- *  - ACCESS SHARE on each source and its partitions, which it reads;
+ *  - ACCESS SHARE on each source and the tables below it, which it reads;
  *  - SHARE UPDATE EXCLUSIVE on each partitioned table among them.  Attaching a
  *    partition takes that lock and no stronger one, and brings rows that the log
- *    does not tell of; so it must not happen between lock and snapshot.
+ *    does not tell of; so it must not happen between lock and snapshot.  Who makes
+ *    an inheritance child takes ACCESS EXCLUSIVE on its parent (src/api/guard.c).
  * A view whose locks cannot be had stays behind for this tick, and so do all
  * views that are joined with it by views over views (its component).
  *
@@ -42,6 +43,7 @@
 #include "commands/tablecmds.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "plan/sources.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "utils/inval.h"
@@ -229,6 +231,7 @@ forget_plan(LiveView *view)
 		derive_runner_destroy(view->runner);
 	view->runner = NULL;
 	view->locks = NIL;
+	view->silent = NIL;
 	if (view->plan_context != NULL)
 		MemoryContextDelete(view->plan_context);
 	view->plan_context = NULL;
@@ -245,18 +248,18 @@ add_lock(LiveView *view, Oid relid, LOCKMODE mode)
 	view->locks = lappend(view->locks, lock);
 }
 
-/* Adds the locks of a source and, if it is partitioned, of its partitions. */
+/* Adds the locks of a source and of the tables below it, if they are read. */
 static void
-add_source_locks(LiveView *view, Oid relid)
+add_source_locks(LiveView *view, PlanSource *source)
 {
 	ListCell *lc;
 
-	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
+	if (source->only)
 	{
-		add_lock(view, relid, AccessShareLock);
+		add_lock(view, source->relid, AccessShareLock);
 		return;
 	}
-	foreach (lc, find_all_inheritors(relid, NoLock, NULL))
+	foreach (lc, find_all_inheritors(source->relid, NoLock, NULL))
 	{
 		Oid part = lfirst_oid(lc);
 
@@ -373,7 +376,8 @@ columns_changed(List *before, List *after)
 		PlanSource *old = lfirst(lb);
 		PlanSource *new = lfirst(la);
 
-		if (old->relid == new->relid && !bms_equal(old->columns, new->columns))
+		if (old->relid == new->relid && old->only == new->only &&
+			!bms_equal(old->columns, new->columns))
 			return true;
 	}
 	return false;
@@ -429,16 +433,22 @@ make_plan(ViewSet *set, LiveView *view)
 	plan->key = list_copy(view->key);
 	derive_owner_leave(&scope);
 
+	view->silent = derive_sources_silent(plan->query);
+	if (view->silent == NIL || view->refresh_every == 0)
+		view->due_at = 0;
+	else if (view->due_at == 0)
+		view->due_at = derive_clock_ms();
+
 	add_lock(view, view->view, RowExclusiveLock);
 	foreach (lc, plan->sources)
-		add_source_locks(view, ((PlanSource *) lfirst(lc))->relid);
+		add_source_locks(view, lfirst(lc));
 	view->runner = derive_runner_create(context, plan, view->view, view->owner,
 										view->state_table);
 	MemoryContextSwitchTo(caller);
 
 	if (old_locks != NIL && !same_locks(old_locks, view->locks) &&
 		view->state == VIEW_LIVE)
-		derive_view_set_state(view, VIEW_STALE, "the partitions of a source changed");
+		derive_view_set_state(view, VIEW_STALE, "the tables below a source changed");
 	if (view->state == VIEW_LIVE && columns_changed(old_sources, plan->sources))
 		derive_view_set_state(view, VIEW_STALE, "the columns of a source changed");
 	return true;
@@ -560,6 +570,7 @@ update_view(ViewSet *set, LiveView *view, CatalogView *row)
 	if (view->refreshes != row->refreshes)
 		view->retry_at = 0;
 	view->refreshes = row->refreshes;
+	view->refresh_every = row->refresh_every;
 	MemoryContextSwitchTo(old);
 }
 
@@ -697,6 +708,30 @@ derive_view_set_reload(ViewSet *set, List **cohorts)
 
 /* ---------- a tick's part ---------- */
 
+bool
+derive_live_view_is_due(LiveView *view)
+{
+	return view->refreshes != view->refreshes_done ||
+		   (view->due_at != 0 && view->due_at <= derive_clock_ms());
+}
+
+/*
+ * Locks what is not in the log, if the view is to read it in this tick.  That must not
+ * wait for the tick's snapshot: what REFRESH MATERIALIZED VIEW writes after it would be
+ * an empty table.
+ */
+static void
+lock_silent(LiveView *view)
+{
+	ListCell *lc;
+
+	view->readable = view->locked && (view->silent == NIL || view->state != VIEW_LIVE ||
+									  derive_live_view_is_due(view));
+	foreach (lc, view->silent)
+		view->readable = view->readable &&
+						 derive_view_set_lock_now(lfirst_oid(lc), AccessShareLock);
+}
+
 void
 derive_view_set_lock(ViewSet *set)
 {
@@ -715,6 +750,7 @@ derive_view_set_lock(ViewSet *set)
 				break;
 			view->locked = derive_view_set_lock_now(lock->relid, lock->mode);
 		}
+		lock_silent(view);
 	}
 	/* One live view that cannot go keeps its whole component. */
 	foreach (lc, set->views)

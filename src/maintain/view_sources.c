@@ -23,14 +23,15 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-/* Finds the SourceInfo of a relation in a list. */
+/* Finds the SourceInfo of a relation, with what is below it or without, in a list. */
 static SourceInfo *
-find_source(List *sources, Oid relid)
+find_source(List *sources, Oid relid, bool only)
 {
 	ListCell *lc;
 
 	foreach (lc, sources)
-		if (((SourceInfo *) lfirst(lc))->relid == relid)
+		if (((SourceInfo *) lfirst(lc))->relid == relid &&
+			((SourceInfo *) lfirst(lc))->only == only)
 			return lfirst(lc);
 	return NULL;
 }
@@ -95,12 +96,13 @@ derive_view_set_collect_sources(ViewSet *set)
 		foreach (ls, derive_runner_plan(view->runner)->sources)
 		{
 			PlanSource *needed = lfirst(ls);
-			SourceInfo *source = find_source(sources, needed->relid);
+			SourceInfo *source = find_source(sources, needed->relid, needed->only);
 
 			if (source == NULL)
 			{
 				source = palloc0(sizeof(SourceInfo));
 				source->relid = needed->relid;
+				source->only = needed->only;
 				source->derived = derive_view_set_find(set, needed->relid) != NULL;
 				sources = lappend(sources, source);
 			}
@@ -110,7 +112,7 @@ derive_view_set_collect_sources(ViewSet *set)
 	foreach (lc, sources)
 	{
 		SourceInfo *source = lfirst(lc);
-		SourceInfo *before = find_source(set->sources, source->relid);
+		SourceInfo *before = find_source(set->sources, source->relid, source->only);
 
 		if (derive_view_set_lock_now(source->relid, AccessShareLock))
 			describe_source(source);
@@ -133,6 +135,22 @@ derive_view_set_collect_sources(ViewSet *set)
 	return changed;
 }
 
+/* Returns the item of a relation in an interest, adding an empty one if need be. */
+static InterestItem *
+interest_item(List **interest, Oid relid)
+{
+	InterestItem *item;
+	ListCell *lc;
+
+	foreach (lc, *interest)
+		if (((InterestItem *) lfirst(lc))->source == relid)
+			return lfirst(lc);
+	item = palloc0(sizeof(InterestItem));
+	item->source = relid;
+	*interest = lappend(*interest, item);
+	return item;
+}
+
 List *
 derive_view_set_interest(ViewSet *set)
 {
@@ -142,14 +160,13 @@ derive_view_set_interest(ViewSet *set)
 	foreach (lc, set->sources)
 	{
 		SourceInfo *source = lfirst(lc);
-		InterestItem *item;
 
-		if (source->derived)
-			continue;
-		item = palloc(sizeof(InterestItem));
-		item->source = source->relid;
-		item->columns = bms_copy(source->columns);
-		result = lappend(result, item);
+		if (!source->derived)
+		{
+			InterestItem *item = interest_item(&result, source->relid);
+
+			item->columns = bms_add_members(item->columns, source->columns);
+		}
 	}
 	return result;
 }
@@ -161,6 +178,7 @@ make_delta(SourceInfo *source)
 	SourceDelta *delta = palloc0(sizeof(SourceDelta));
 
 	delta->relid = source->relid;
+	delta->only = source->only;
 	delta->layout_generation = source->generation;
 	delta->ncolumns = source->ncolumns;
 	delta->attnums = source->attnums;

@@ -53,8 +53,9 @@ inspect_deltas(LiveView *view, bool *changed, SourceDelta **lost)
 		return;
 	foreach (lc, derive_runner_plan(view->runner)->sources)
 	{
-		SourceDelta *delta = derive_delta_find(&view->cohort->deltas,
-											   ((PlanSource *) lfirst(lc))->relid);
+		PlanSource *source = lfirst(lc);
+		SourceDelta *delta = derive_delta_find(&view->cohort->deltas, source->relid,
+											   source->only);
 
 		if (delta == NULL)
 			continue;
@@ -119,8 +120,9 @@ run_protected(Maintainer *m, LiveView *view, bool recompute, SourceDelta *out,
 static void
 maintain(Maintainer *m, LiveView *view, bool recompute)
 {
-	SourceDelta *out = view->cohort ? derive_delta_find(&view->cohort->deltas, view->view)
-									: NULL;
+	SourceDelta *out = view->cohort
+						   ? derive_delta_find(&view->cohort->deltas, view->view, false)
+						   : NULL;
 	bool repair = false;
 	bool diverged = false;
 	RunnerStats stats;
@@ -151,6 +153,8 @@ maintain(Maintainer *m, LiveView *view, bool recompute)
 		return;
 	}
 	view->failures = 0;
+	if (view->due_at != 0 && recompute)
+		view->due_at = derive_clock_ms() + view->refresh_every;
 	derive_view_set_state(view, VIEW_LIVE, "");
 	if (view->cohort == NULL)
 		view->cohort = derive_main_cohort(m);
@@ -221,6 +225,16 @@ derive_view_stop_readers(Maintainer *m)
 	}
 }
 
+/* Puts off the time of a view whose sources somebody has locked. */
+static void
+postpone(LiveView *view)
+{
+	if (view->retry_at != 0 && view->retry_at <= derive_clock_ms())
+		view->retry_at = derive_clock_ms() + 1000;
+	if (view->due_at != 0 && view->due_at <= derive_clock_ms())
+		view->due_at = derive_clock_ms() + 1000;
+}
+
 /* Does what this tick must do for one view. */
 void
 derive_view_process(Maintainer *m, LiveView *view, const Frontier *next)
@@ -231,13 +245,10 @@ derive_view_process(Maintainer *m, LiveView *view, const Frontier *next)
 
 	if (view->paused)
 		return;
+	if (!view->readable)
+		postpone(view);
 	if (!view->locked)
-	{
-		/* a failed view whose time has come, but whose sources are locked */
-		if (view->retry_at != 0 && view->retry_at <= derive_clock_ms())
-			view->retry_at = derive_clock_ms() + 1000;
 		return;
-	}
 	obstacle = derive_view_obstacle(m, view);
 	if (obstacle != NULL)
 	{
@@ -248,7 +259,8 @@ derive_view_process(Maintainer *m, LiveView *view, const Frontier *next)
 	{
 		if (view->state == VIEW_FAILED && view->retry_at > derive_clock_ms())
 			return;
-		if (derive_barrier_passed(&m->barrier, view->interest_version, next))
+		if (view->readable &&
+			derive_barrier_passed(&m->barrier, view->interest_version, next))
 			maintain(m, view, true);
 		return;
 	}
@@ -260,7 +272,9 @@ derive_view_process(Maintainer *m, LiveView *view, const Frontier *next)
 				 "recomputing derived view \"%s\": the changes of \"%s\" cannot be followed",
 				 get_rel_name(view->view), get_rel_name(lost->relid)),
 			 errdetail("%s", lost->lost_reason)));
-	if (lost != NULL || view->refreshes != view->refreshes_done)
+	if (lost != NULL && !view->readable)
+		derive_view_set_state(view, VIEW_STALE, lost->lost_reason);
+	else if (lost != NULL || (derive_live_view_is_due(view) && view->readable))
 		maintain(m, view, true);
 	else if (changed)
 		maintain(m, view, false);

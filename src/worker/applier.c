@@ -238,14 +238,14 @@ tick(Maintainer *m, Pace *pace, TickResult *result)
 static bool
 tick_is_asked(Maintainer *m, const TickResult *last)
 {
-	int64 retry = derive_tick_next_retry(m);
+	int64 due = derive_tick_next_due(m);
 
 	return last->again ||
 		   pg_atomic_read_u64(&pipeline->tick_request) !=
 			   pg_atomic_read_u64(&pipeline->tick_done) ||
 		   pg_atomic_read_u64(&pipeline->frontier_request) != m->frontier_request_done ||
 		   derive_view_set_has_invalidations() || m->views->catalog_changed ||
-		   (retry != 0 && retry <= derive_clock_ms());
+		   (due != 0 && due <= derive_clock_ms());
 }
 
 /* Returns how long the applier may sleep if nothing sets its latch, in ms. */
@@ -253,14 +253,14 @@ static long
 sleep_time(Maintainer *m, const Pace *pace, const TickResult *last, bool unconfirmed)
 {
 	long ms = IDLE_TICK;
-	int64 retry = derive_tick_next_retry(m);
+	int64 due = derive_tick_next_due(m);
 
 	if (derive_batch_has_kept(m->batch) || last->behind)
 		ms = Min(ms, pace->kept_wait);
 	if (unconfirmed)
 		ms = Min(ms, CONFIRM_WAIT);
-	if (retry != 0)
-		ms = Min(ms, derive_clock_until(retry));
+	if (due != 0)
+		ms = Min(ms, derive_clock_until(due));
 	return Max(ms, 1);
 }
 

@@ -12,7 +12,7 @@ SELECT set_eq(
     $$ SELECT p.proname::text || '(' || pg_get_function_arguments(p.oid) || ') ' || pg_get_function_result(p.oid)
        FROM pg_proc p WHERE p.pronamespace = 'derive'::regnamespace $$,
     ARRAY[
-        'create_view(name text, query text, key text[] DEFAULT NULL::text[], with_data boolean DEFAULT true) regclass',
+        'create_view(name text, query text, key text[] DEFAULT NULL::text[], with_data boolean DEFAULT true, refresh_every interval DEFAULT NULL::interval) regclass',
         'drop_view(view regclass, cascade boolean DEFAULT false) void',
         'refresh(view regclass) void',
         'pause(view regclass) void',
