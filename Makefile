@@ -6,6 +6,7 @@
 #   make check        all tests; PART=static|regress|isolation|pgtap|tap, TEST=name for one
 #   make fuzz         random queries against random changes; SECONDS=600, SEED=n
 #   make mutants      bugs put in on purpose, which the tests must notice; MUTANT=name for some
+#   make torture      faults of all kinds under load; SECONDS=3600, SEED=n
 #   make bench        the table of ratios
 #   make format       clang-format over src/
 #   make clean
@@ -13,7 +14,7 @@
 PG_CONFIG ?= pg_config
 PGXS_MAKE = $(MAKE) -f pgxs.mk PG_CONFIG=$(PG_CONFIG)
 
-.PHONY: all build install demo check fuzz mutants bench format clean
+.PHONY: all build install demo check fuzz mutants torture bench format clean
 
 all: build
 
@@ -34,6 +35,9 @@ fuzz:
 
 mutants:
 	@PG_CONFIG=$(PG_CONFIG) MUTANT='$(MUTANT)' test/mutants/mutants.sh
+
+torture:
+	@PG_CONFIG=$(PG_CONFIG) SECONDS_TO_RUN='$(SECONDS)' SEED='$(SEED)' test/torture/torture.sh
 
 bench:
 	@test/bench/bench.sh

@@ -35,6 +35,7 @@
 #include "api/view_functions.h"
 #include "base/compat.h"
 #include "base/owner.h"
+#include "catalog/hidden_parts.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
@@ -257,13 +258,14 @@ depend_on_target(NewView *view, Oid class_id, Oid object_id)
 static void
 create_trigger(NewView *view, const char *qualified, Oid relid)
 {
-	run(psprintf("CREATE TRIGGER pg_derive_read_only"
+	run(psprintf("CREATE TRIGGER " DERIVE_READ_ONLY_TRIGGER
 				 " BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s"
 				 " FOR EACH STATEMENT EXECUTE FUNCTION derive_state.reject_write()",
 				 qualified));
-	run(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER pg_derive_read_only", qualified));
+	run(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER " DERIVE_READ_ONLY_TRIGGER,
+				 qualified));
 	depend_on_target(view, TriggerRelationId,
-					 get_trigger_oid(relid, "pg_derive_read_only", false));
+					 get_trigger_oid(relid, DERIVE_READ_ONLY_TRIGGER, false));
 }
 
 /*

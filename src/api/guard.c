@@ -17,6 +17,7 @@
 #include "api/guard.h"
 
 #include "catalog/namespace.h"
+#include "catalog/hidden_parts.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/view_catalog.h"
@@ -92,6 +93,14 @@ check_parent(const RangeVar *parent)
 		LockRelationOid(relid, AccessExclusiveLock);
 }
 
+/* Returns true for the trigger that every view has, which a restored dump brings. */
+static bool
+is_our_trigger(const CreateTrigStmt *create)
+{
+	return strcmp(create->trigname, DERIVE_READ_ONLY_TRIGGER) == 0 &&
+		   strcmp(NameListToString(create->funcname), "derive_state.reject_write") == 0;
+}
+
 /* Checks ALTER TABLE: of a view, and of what would inherit from one. */
 static void
 check_alter(const AlterTableStmt *alter)
@@ -106,6 +115,9 @@ check_alter(const AlterTableStmt *alter)
 		if (part->subtype == AT_AddInherit)
 			check_parent((RangeVar *) part->def);
 		if (is_harmless(part->subtype) || checked)
+			continue;
+		if (part->subtype == AT_EnableAlwaysTrig &&
+			strcmp(part->name, DERIVE_READ_ONLY_TRIGGER) == 0)
 			continue;
 		checked = true;
 		if (is_view(alter->relation))
@@ -133,6 +145,7 @@ derive_guard_check(Node *command)
 	else if (IsA(command, CreateStmt))
 		check_create((CreateStmt *) command);
 	else if (IsA(command, CreateTrigStmt) &&
+			 !is_our_trigger((CreateTrigStmt *) command) &&
 			 is_view(((CreateTrigStmt *) command)->relation))
 		refuse(((CreateTrigStmt *) command)->relation,
 			   "Put the trigger on the tables that the query reads.");

@@ -32,6 +32,7 @@ PG_FUNCTION_INFO_V1(derive_refresh);
 PG_FUNCTION_INFO_V1(derive_pause);
 PG_FUNCTION_INFO_V1(derive_resume);
 PG_FUNCTION_INFO_V1(derive_reject_write);
+PG_FUNCTION_INFO_V1(derive_announce);
 
 /* Says whether some replication slot is free, or this database has its own already. */
 static bool
@@ -228,4 +229,16 @@ derive_reject_write(PG_FUNCTION_ARGS)
 						   RelationGetRelationName(trigger->tg_relation)),
 					errdetail("Its rows follow from its query."),
 					errhint("Change the tables that the query reads.")));
+}
+
+/* Trigger function of the catalog: whatever writes it, a restored dump too, is announced. */
+Datum
+derive_announce(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("function \"%s\" must be called as a trigger",
+							   "derive_state.announce")));
+	derive_commit_hook_catalog_changed(false);
+	return PointerGetDatum(NULL);
 }

@@ -187,14 +187,17 @@ derive_compat_combine_range_tables(Query *query, Query *sub)
 
 /*
  * 17: "Allow to enable failover property for replication slots via SQL API.",
- * "Add a slot synchronization function.": one more argument each.
+ * "Add a slot synchronization function.": one more argument each.  A slot of ours is a
+ * failover slot; one that was copied to this server while it was a standby is synced.
  */
 #if PG_VERSION_NUM >= 170000
 #define derive_compat_slot_create(name, persistency) \
-	ReplicationSlotCreate((name), true, (persistency), false, false, false)
+	ReplicationSlotCreate((name), true, (persistency), false, true, false)
+#define derive_compat_slot_is_synced(slot) ((slot)->data.synced)
 #else
 #define derive_compat_slot_create(name, persistency) \
 	ReplicationSlotCreate((name), true, (persistency), false)
+#define derive_compat_slot_is_synced(slot) false
 #endif
 
 /* 18: "Raise an error while trying to acquire an invalid slot." */
@@ -207,7 +210,10 @@ derive_compat_combine_range_tables(Query *query, Query *sub)
 /* 16: "Replace replication slot's invalidated_at LSN with an enum" */
 #if PG_VERSION_NUM >= 160000
 #define derive_compat_slot_is_lost(slot) ((slot)->data.invalidated != RS_INVAL_NONE)
+#define derive_compat_slot_lost_wal(slot) \
+	((slot)->data.invalidated == RS_INVAL_WAL_REMOVED)
 #else
+#define derive_compat_slot_lost_wal(slot) true
 #define derive_compat_slot_is_lost(slot)                  \
 	(!XLogRecPtrIsInvalid((slot)->data.invalidated_at) && \
 	 XLogRecPtrIsInvalid((slot)->data.restart_lsn))

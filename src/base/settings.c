@@ -20,6 +20,7 @@ int derive_batch_memory = 32 * 1024;
 int derive_database_workers = 8;
 char *derive_debug_step = NULL;
 bool derive_log_ticks = false;
+int derive_max_retained_wal = 16 * 1024;
 int derive_tick_interval = 0;
 
 /* Defines all settings and reserves the prefix. */
@@ -50,6 +51,12 @@ derive_settings_define(void)
 	DefineCustomBoolVariable("pg_derive.log_ticks",
 							 "Logs each tick: transactions, rows, time.", NULL,
 							 &derive_log_ticks, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"pg_derive.max_retained_wal",
+		"Sets the write-ahead log that a pipeline may retain.",
+		"Past it the slot is given up, and views are repaired by recompute. Zero is no limit.",
+		&derive_max_retained_wal, 16 * 1024, 0, MAX_KILOBYTES, PGC_SIGHUP, GUC_UNIT_MB,
+		NULL, NULL, NULL);
 	DefineCustomIntVariable(
 		"pg_derive.tick_interval", "Sets the least time between the starts of two ticks.",
 		"Zero lets pg_derive choose: at once after a pause, about 10 ms under load.",

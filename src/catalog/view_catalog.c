@@ -177,8 +177,8 @@ derive_catalog_read_frontier(CatalogFrontier *frontier)
 	bool isnull;
 
 	execute(
-		"SELECT frontier::pg_catalog.text, applied_lsn, restart_lsn, system_identifier"
-		" FROM derive_state.frontier",
+		"SELECT frontier::pg_catalog.text, applied_lsn, restart_lsn, system_identifier,"
+		" timeline, database FROM derive_state.frontier",
 		0, NULL, NULL, NULL, true, SPI_OK_SELECT);
 	if (SPI_processed == 0)
 		return false;
@@ -188,6 +188,8 @@ derive_catalog_read_frontier(CatalogFrontier *frontier)
 	frontier->applied_lsn = DatumGetLSN(SPI_getbinval(tuple, desc, 2, &isnull));
 	frontier->restart_lsn = DatumGetLSN(SPI_getbinval(tuple, desc, 3, &isnull));
 	frontier->system_identifier = (uint64) get_int64(tuple, desc, 4);
+	frontier->timeline = (TimeLineID) get_int64(tuple, desc, 5);
+	frontier->database = DatumGetObjectId(SPI_getbinval(tuple, desc, 6, &isnull));
 	return true;
 }
 
@@ -196,29 +198,32 @@ void
 derive_catalog_write_frontier(const CatalogFrontier *frontier)
 {
 	static SPIPlanPtr update = NULL;
-	Oid types[4] = {TEXTOID, LSNOID, LSNOID, INT8OID};
-	Datum values[4];
+	Oid types[6] = {TEXTOID, LSNOID, LSNOID, INT8OID, INT8OID, OIDOID};
+	Datum values[6];
 
 	values[0] = CStringGetTextDatum(frontier->frontier);
 	values[1] = LSNGetDatum(frontier->applied_lsn);
 	values[2] = LSNGetDatum(frontier->restart_lsn);
 	values[3] = Int64GetDatum((int64) frontier->system_identifier);
+	values[4] = Int64GetDatum((int64) frontier->timeline);
+	values[5] = ObjectIdGetDatum(frontier->database);
 
 	if (update == NULL)
 	{
 		update = SPI_prepare(
 			"UPDATE derive_state.frontier SET frontier = $1::pg_catalog.pg_snapshot,"
-			" applied_lsn = $2, restart_lsn = $3, system_identifier = $4",
-			4, types);
+			" applied_lsn = $2, restart_lsn = $3, system_identifier = $4,"
+			" timeline = $5, database = $6",
+			6, types);
 		if (update == NULL || SPI_keepplan(update) != 0)
 			elog(ERROR, "could not prepare the update of the frontier");
 	}
 	if (SPI_execute_plan(update, values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not update the frontier");
 	if (SPI_processed == 0)
-		execute(
-			"INSERT INTO derive_state.frontier VALUES ($1::pg_catalog.pg_snapshot, $2, $3, $4)",
-			4, types, values, NULL, false, SPI_OK_INSERT);
+		execute("INSERT INTO derive_state.frontier"
+				" VALUES ($1::pg_catalog.pg_snapshot, $2, $3, $4, $5, $6)",
+				6, types, values, NULL, false, SPI_OK_INSERT);
 }
 
 /* Writes a view's progress, in the tick's transaction; frontier may be NULL. */

@@ -47,6 +47,8 @@ typedef struct CatalogFrontier
 	XLogRecPtr applied_lsn;
 	XLogRecPtr restart_lsn;
 	uint64 system_identifier;
+	TimeLineID timeline;
+	Oid database;
 } CatalogFrontier;
 
 /* A new row of derive_state.view. */

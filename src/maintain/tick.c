@@ -43,6 +43,7 @@
 #include "base/step.h"
 #include "catalog/view_catalog.h"
 #include "executor/spi.h"
+#include "maintain/gap.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/memutils.h"
@@ -54,6 +55,9 @@
 /* Bytes of retained transactions, in units of batch_memory, after which views that
  * are left behind become stale instead. */
 #define RETAIN_FACTOR 16
+
+/* Bytes of log without interest after which the frontier is written, to let go of them. */
+#define IDLE_ADVANCE (64 * 1024)
 
 /* ---------- the maintainer ---------- */
 
@@ -72,7 +76,6 @@ derive_maintainer_create(Pipeline *pipeline)
 	m->tick_context = AllocSetContextCreate(context, "pg_derive tick",
 											ALLOCSET_DEFAULT_SIZES);
 	m->pipeline = pipeline;
-	m->system_identifier = GetSystemIdentifier();
 	m->first_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
 
 	StartTransactionCommand();
@@ -81,7 +84,11 @@ derive_maintainer_create(Pipeline *pipeline)
 	m->frontier_stored = derive_catalog_read_frontier(&stored);
 	old = MemoryContextSwitchTo(context);
 	if (m->frontier_stored)
+		m->gap = derive_gap_find(&stored, pg_atomic_read_u32(&pipeline->shed) != 0);
+	m->frontier_stored &= m->gap == NULL;
+	if (m->frontier_stored)
 	{
+		m->stored_restart_lsn = stored.restart_lsn;
 		main_cohort->frontier = derive_frontier_parse(stored.frontier);
 		main_cohort->lsn = stored.applied_lsn;
 		m->unconfirmed_lsn = stored.restart_lsn;
@@ -281,15 +288,28 @@ advance_cohorts(Maintainer *m, const Frontier *next, XLogRecPtr lsn)
 	MemoryContextSwitchTo(old);
 }
 
+/* Says whether what is kept for views left behind, as rows or as log, is too much. */
+static bool
+keeps_too_much(Maintainer *m)
+{
+	XLogRecPtr flushed = GetFlushRecPtr(NULL);
+	XLogRecPtr oldest = derive_batch_oldest_kept(m->batch, flushed);
+
+	if (derive_batch_kept_bytes(m->batch) >=
+		(int64) derive_batch_memory * 1024 * RETAIN_FACTOR)
+		return true;
+	/* half of what is allowed: at the whole of it, all views would lose the log */
+	return derive_max_retained_wal > 0 &&
+		   (flushed - oldest) / (1024 * 1024) >= derive_max_retained_wal / 2;
+}
+
 /* Gives up on views left behind once what is kept for them has grown too large. */
 static void
 bound_retention(Maintainer *m)
 {
 	ListCell *lc;
 
-	if (list_length(m->cohorts) == 1 ||
-		derive_batch_kept_bytes(m->batch) <
-			(int64) derive_batch_memory * 1024 * RETAIN_FACTOR)
+	if (list_length(m->cohorts) == 1 || !keeps_too_much(m))
 		return;
 	foreach (lc, m->views->views)
 	{
@@ -340,6 +360,8 @@ derive_maintainer_set_all_stale(Maintainer *m, const char *reason)
 {
 	ListCell *lc;
 
+	ereport(LOG, (errmsg("derived views are stale: %s", reason),
+				  errdetail("They are recomputed and compared.")));
 	StartTransactionCommand();
 	ForceSyncCommit();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -356,6 +378,7 @@ derive_maintainer_set_all_stale(Maintainer *m, const char *reason)
 	SPI_finish();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	m->frontier_stored = false;
 }
 
 /* Writes the frontier's row. */
@@ -367,9 +390,12 @@ write_frontier(Maintainer *m, XLogRecPtr restart_lsn)
 	row.frontier = derive_frontier_text(derive_main_cohort(m)->frontier);
 	row.applied_lsn = derive_main_cohort(m)->lsn;
 	row.restart_lsn = restart_lsn;
-	row.system_identifier = m->system_identifier;
+	row.system_identifier = GetSystemIdentifier();
+	row.timeline = GetWALInsertionTimeLine();
+	row.database = MyDatabaseId;
 	derive_catalog_write_frontier(&row);
 	m->frontier_stored = true;
+	m->stored_restart_lsn = restart_lsn;
 }
 
 /* Counts live views that are not at the pipeline's frontier. */
@@ -451,8 +477,8 @@ publish(Maintainer *m, const TickResult *result, uint64 request, uint64 frontier
 }
 
 /*
- * Writes progress and frontier, as far as this tick has changed them or somebody wants
- * the row.  Returns whether anything was written.
+ * Writes progress and frontier, as far as this tick has changed them, somebody wants
+ * the row, or the slot could let go of some log.  Returns whether anything was written.
  */
 static bool
 store(Maintainer *m, const BatchStats *stats, XLogRecPtr restart_lsn,
@@ -463,7 +489,8 @@ store(Maintainer *m, const BatchStats *stats, XLogRecPtr restart_lsn,
 	SPI_connect();
 	write = write_progress(m);
 	if (write || stats->transactions > 0 || !m->frontier_stored ||
-		frontier_request != m->frontier_request_done)
+		frontier_request != m->frontier_request_done ||
+		restart_lsn > m->stored_restart_lsn + IDLE_ADVANCE)
 	{
 		write_frontier(m, restart_lsn);
 		write = true;
@@ -473,15 +500,16 @@ store(Maintainer *m, const BatchStats *stats, XLogRecPtr restart_lsn,
 }
 
 /*
- * Notes what may be confirmed once all that was committed so far is on disk, which
- * includes earlier ticks if this one wrote nothing; unless a note still waits for that.
+ * Notes what may be confirmed, the stored restart_lsn, once all that was committed so far
+ * is on disk; unless an earlier note still waits for that.  The slot is never ahead of the
+ * frontier's row: where it is, the row is not what this server wrote last.
  */
 static void
-expect_flush(Maintainer *m, XLogRecPtr restart_lsn)
+expect_flush(Maintainer *m)
 {
 	if (!XLogRecPtrIsInvalid(m->unconfirmed_lsn))
 		return;
-	m->unconfirmed_lsn = restart_lsn;
+	m->unconfirmed_lsn = m->stored_restart_lsn;
 	m->unflushed_commit = XactLastCommitEnd;
 }
 
@@ -542,7 +570,7 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	CommitTransactionCommand();
 	DERIVE_STEP("tick-committed");
 
-	expect_flush(m, restart_lsn);
+	expect_flush(m);
 	result->transactions = stats.transactions;
 	result->changes = stats.changes;
 	result->deferred = stats.deferred;

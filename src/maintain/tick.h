@@ -21,9 +21,10 @@ typedef struct Maintainer
 	ViewSet *views;
 	List *cohorts; /* of Cohort; the first is the main one */
 	Barrier barrier;
-	bool frontier_stored; /* derive_state.frontier has its row */
+	const char *gap;	  /* why the log does not lead on from what is stored, or NULL */
+	bool frontier_stored; /* derive_state.frontier has its row, of this log */
+	XLogRecPtr stored_restart_lsn; /* in that row */
 	uint64 frontier_request_done;
-	uint64 system_identifier;
 	void (*audit)(
 		struct Maintainer *m); /* called when all views are at a tick's snapshot,
 										  * or NULL */

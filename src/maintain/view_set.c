@@ -37,6 +37,7 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/owner.h"
+#include "catalog/hidden_parts.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/view_catalog.h"
@@ -79,9 +80,12 @@ note_invalidation(Datum arg, Oid relid)
 	}
 }
 
-/* Syscache callback: rights may have changed with roles and their members. */
+/*
+ * Syscache callback: rights may have changed with roles and their members, and the names
+ * that maintenance SQL contains with that of a schema, of which relations are not told.
+ */
 static void
-note_role_change(Datum arg, int cache, uint32 hash)
+note_catalog_change(Datum arg, int cache, uint32 hash)
 {
 	all_invalidated = true;
 }
@@ -143,8 +147,9 @@ derive_view_set_create(void)
 	set->context = context;
 	set->catalog_changed = true;
 	CacheRegisterRelcacheCallback(note_invalidation, (Datum) 0);
-	CacheRegisterSyscacheCallback(AUTHOID, note_role_change, (Datum) 0);
-	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, note_role_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, note_catalog_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, note_catalog_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, note_catalog_change, (Datum) 0);
 	return set;
 }
 
@@ -384,8 +389,34 @@ columns_changed(List *before, List *after)
 }
 
 /*
+ * Ties the parts of a view that was never maintained here to its table.  Returns false if it
+ * is being restored from a dump, and some are not there yet.
+ */
+static bool
+take_parts(LiveView *view)
+{
+	CatalogView parts = {.view = view->view,
+						 .part_of = view->part_of,
+						 .query = view->query,
+						 .definition = view->definition,
+						 .state_table = view->state_table};
+
+	if (view->state != VIEW_BUILDING)
+		return true;
+	if (!derive_hidden_parts_complete(&parts))
+		return false;
+	if (derive_hidden_parts_tie(&parts))
+	{
+		derive_view_set_state(view, VIEW_STALE, "it was restored from a dump");
+		ereport(LOG, (errmsg("derived view \"%s\" is stale: it was restored from a dump",
+							 get_rel_name(view->view))));
+	}
+	return true;
+}
+
+/*
  * Makes plan, locks and runner of a view.  Returns false if a lock could not be
- * had; then the view stays dirty.  Throws if the query cannot be planned.
+ * had, or the view is not all there; then it stays dirty.  Throws if the query cannot be planned.
  */
 static bool
 make_plan(ViewSet *set, LiveView *view)
@@ -403,7 +434,7 @@ make_plan(ViewSet *set, LiveView *view)
 		!derive_view_set_lock_now(view->definition, AccessShareLock))
 		return false;
 	query = definition_query(view->definition);
-	if (!lock_query_sources(query))
+	if (!lock_query_sources(query) || !take_parts(view))
 		return false;
 
 	old_locks = NIL;
@@ -560,6 +591,7 @@ update_view(ViewSet *set, LiveView *view, CatalogView *row)
 		view->dirty = true;
 	view->view = row->view;
 	view->part_of = row->part_of;
+	view->query = row->query;
 	view->definition = row->definition;
 	view->state_table = row->state_table;
 	list_free(view->key);

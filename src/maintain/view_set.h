@@ -33,6 +33,7 @@ typedef struct LiveView
 	int64 id;
 	Oid view;
 	Oid part_of; /* of a stage: its view */
+	Oid query;
 	Oid definition;
 	Oid state_table;
 	List *key;

@@ -66,6 +66,7 @@ init_entry(Pipeline *p)
 	pg_atomic_init_u64(&p->tick_request, 0);
 	pg_atomic_init_u64(&p->tick_done, 0);
 	pg_atomic_init_u64(&p->wait_lsn, 0);
+	pg_atomic_init_u32(&p->shed, 0);
 	pg_atomic_init_u64(&p->target_lsn, 0);
 	pg_atomic_init_u64(&p->target_request, 0);
 	pg_atomic_init_u64(&p->confirm_lsn, 0);
@@ -174,6 +175,7 @@ take_entry(Pipeline *p, Oid dboid)
 	pg_atomic_write_u64(&p->tick_request, 0);
 	pg_atomic_write_u64(&p->tick_done, 0);
 	pg_atomic_write_u64(&p->wait_lsn, 0);
+	pg_atomic_write_u32(&p->shed, 0);
 	pg_atomic_write_u64(&p->target_lsn, 0);
 	pg_atomic_write_u64(&p->confirm_lsn, 0);
 	pg_atomic_write_u64(&p->received_lsn, 0);

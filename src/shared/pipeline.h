@@ -81,6 +81,9 @@ typedef struct Pipeline
 		views_behind;		   /* live views that are not at the pipeline's frontier */
 	ConditionVariable tick_cv; /* broadcast after each tick and state change */
 
+	/* decoder and launcher to applier: the slot was given up because it retained too much */
+	pg_atomic_uint32 shed;
+
 	/* applier to decoder */
 	pg_atomic_uint64 target_lsn; /* a progress mark is wanted once decoded past this */
 	pg_atomic_uint64 target_request; /* number of that wish, echoed in the mark */

@@ -28,6 +28,7 @@
 #include "base/settings.h"
 #include "capture/stream.h"
 #include "catalog/view_catalog.h"
+#include "maintain/gap.h"
 #include "maintain/tick.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -143,8 +144,11 @@ start_stream(Maintainer *m, uint64 *catalog_seen)
 {
 	StreamRecord hello;
 
-	if (m->frontier_stored && !derive_stream_slot_usable(MyDatabaseId))
-		derive_maintainer_set_all_stale(m, "the replication slot was missing");
+	if (m->gap != NULL)
+	{
+		derive_maintainer_set_all_stale(m, m->gap);
+		derive_stream_slot_drop(MyDatabaseId);
+	}
 	derive_maintainer_attach_stream(
 		m, derive_stream_start(pipeline, m->unconfirmed_lsn,
 							   derive_view_set_interest(m->views),
@@ -157,7 +161,8 @@ start_stream(Maintainer *m, uint64 *catalog_seen)
 	}
 	Assert(hello.kind == STREAM_HELLO);
 	if (hello.slot_created && m->frontier_stored)
-		derive_maintainer_set_all_stale(m, "the replication slot was missing");
+		derive_maintainer_set_all_stale(m, DERIVE_GAP_NO_SLOT);
+	pg_atomic_write_u32(&pipeline->shed, 0);
 	derive_pipeline_set_state(pipeline, PIPELINE_RUNNING, "");
 }
 

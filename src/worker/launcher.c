@@ -32,6 +32,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "base/clock.h"
+#include "base/settings.h"
 #include "capture/stream.h"
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
@@ -52,6 +53,7 @@
 #define PROBE_TIME 3000 /* ms; then the next database is probed, whatever happens */
 #define HOLD_WAIT 10000 /* ms */
 #define HOLD_POLL 1000	/* ms; is the process that holds still there? */
+#define SHED_POLL 10000 /* ms; do slots that nobody reads retain too much? */
 #define ADOPTED_POLL 5000 /* ms; an applier of another launcher cannot notify this one */
 
 #define APPLIER_TYPE "pg_derive applier"
@@ -448,6 +450,11 @@ derive_launcher_main(Datum arg)
 		reap_workers();
 		wait = tend_entries();
 		wait = sooner(wait, probe_next());
+		if (derive_max_retained_wal > 0)
+		{
+			derive_stream_shed_idle();
+			wait = sooner(wait, SHED_POLL);
+		}
 		(void) WaitLatch(
 			MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (wait >= 0 ? WL_TIMEOUT : 0),
 			wait, PG_WAIT_EXTENSION);

@@ -109,7 +109,7 @@ SELECT is_empty(
 SELECT set_eq(
     $$ SELECT proname::text FROM pg_proc WHERE pronamespace = 'derive_state'::regnamespace
        AND has_function_privilege('public', oid, 'EXECUTE') $$,
-    ARRAY['row_image', 'row_hash', 'pipeline_status', 'view_statistics'],
+    ARRAY['row_image', 'row_hash', 'pipeline_status', 'view_statistics', 'log_end'],
     'and of schema derive_state what readers of the status views and owners of views need');
 SELECT is_empty(
     $$ SELECT attrelid::regclass, attname FROM pg_attribute WHERE attacl IS NOT NULL
