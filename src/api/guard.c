@@ -16,16 +16,16 @@
 
 #include "api/guard.h"
 
-#include "catalog/namespace.h"
 #include "catalog/hidden_parts.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/view_catalog.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
-#include "nodes/parsenodes.h"
 
 /* Returns true if a name in a command is that of a derived view. */
 static bool

@@ -7,8 +7,9 @@
  * transactions of their own, because reading a catalog takes a snapshot and a
  * tick must take its locks before its snapshot.  What can change:
  *  - the catalog of views, told by catalog_version of the pipeline's entry;
- *  - a relation that a view depends on, told by relcache invalidation: the view
- *    becomes dirty, and its plan, locks and kept statements are made again.
+ *  - a relation that a view depends on, told by relcache invalidation, or a function
+ *    that it calls: the view becomes dirty, and its plan, locks and kept statements are
+ *    made again.
  *
  * Locks of a tick, all taken conditionally, never waiting:
  *  - ROW EXCLUSIVE on each target, which it writes;
@@ -29,6 +30,7 @@
 
 #include "maintain/view_set.h"
 
+
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
@@ -43,6 +45,7 @@
 #include "catalog/view_catalog.h"
 #include "commands/tablecmds.h"
 #include "executor/spi.h"
+#include "maintain/functions.h"
 #include "miscadmin.h"
 #include "plan/sources.h"
 #include "rewrite/rewriteHandler.h"
@@ -60,6 +63,9 @@
 
 static Oid invalidated[MAX_INVALIDATED];
 static int ninvalidated = 0;
+static uint32
+	replaced[MAX_INVALIDATED]; /* functions, by their hash in the system cache */
+static int nreplaced = 0;
 static bool all_invalidated = false;
 
 /* Relcache callback: notes a relation; may be called at any time. */
@@ -90,6 +96,26 @@ note_catalog_change(Datum arg, int cache, uint32 hash)
 	all_invalidated = true;
 }
 
+/* Syscache callback: notes that a function, or all of them (0), may have been replaced. */
+static void
+note_function_change(Datum arg, int cache, uint32 hash)
+{
+	if (hash != 0 && nreplaced < MAX_INVALIDATED)
+		replaced[nreplaced++] = hash;
+	else
+		all_invalidated = true;
+}
+
+/* Says whether a view calls a function that may have been replaced. */
+static bool
+calls_replaced(LiveView *view)
+{
+	for (int i = 0; i < nreplaced; i++)
+		if (derive_functions_contain(view->functions, replaced[i]))
+			return true;
+	return false;
+}
+
 /* Says whether a view's plan or locks were made from a relation. */
 static bool
 depends_on(LiveView *view, Oid relid)
@@ -107,7 +133,17 @@ depends_on(LiveView *view, Oid relid)
 bool
 derive_view_set_has_invalidations(void)
 {
-	return all_invalidated || ninvalidated > 0;
+	return all_invalidated || ninvalidated > 0 || nreplaced > 0;
+}
+
+bool
+derive_view_set_is_touched(LiveView *view)
+{
+	bool touched = all_invalidated || calls_replaced(view);
+
+	for (int i = 0; i < ninvalidated && !touched; i++)
+		touched = depends_on(view, invalidated[i]);
+	return touched;
 }
 
 bool
@@ -120,16 +156,13 @@ derive_view_set_is_dirty(ViewSet *set)
 	{
 		LiveView *view = lfirst(lc);
 
-		if (all_invalidated)
-			view->dirty = true;
-		for (int i = 0; i < ninvalidated && !view->dirty; i++)
-			view->dirty = depends_on(view, invalidated[i]);
+		view->dirty |= derive_view_set_is_touched(view);
 		if (view->state == VIEW_FAILED && view->runner == NULL &&
 			view->retry_at <= derive_clock_ms())
 			view->dirty = true;
 		dirty |= view->dirty && !view->paused;
 	}
-	ninvalidated = 0;
+	ninvalidated = nreplaced = 0;
 	all_invalidated = false;
 	return dirty;
 }
@@ -149,6 +182,7 @@ derive_view_set_create(void)
 	CacheRegisterRelcacheCallback(note_invalidation, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHOID, note_catalog_change, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, note_catalog_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, note_function_change, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, note_catalog_change, (Datum) 0);
 	return set;
 }
@@ -237,6 +271,7 @@ forget_plan(LiveView *view)
 	view->runner = NULL;
 	view->locks = NIL;
 	view->silent = NIL;
+	view->functions = NIL;
 	if (view->plan_context != NULL)
 		MemoryContextDelete(view->plan_context);
 	view->plan_context = NULL;
@@ -425,6 +460,7 @@ make_plan(ViewSet *set, LiveView *view)
 	MemoryContext context;
 	List *old_locks;
 	List *old_sources;
+	List *old_functions;
 	ViewPlan *plan;
 	OwnerScope scope;
 	Query *query;
@@ -447,6 +483,7 @@ make_plan(ViewSet *set, LiveView *view)
 		old_locks = lappend(old_locks, copy);
 	}
 	old_sources = copy_sources(view);
+	old_functions = derive_functions_copy(view->functions);
 	forget_plan(view);
 	context = AllocSetContextCreate(set->context, "pg_derive plan",
 									ALLOCSET_DEFAULT_SIZES);
@@ -470,6 +507,7 @@ make_plan(ViewSet *set, LiveView *view)
 	else if (view->due_at == 0)
 		view->due_at = derive_clock_ms();
 
+	view->functions = derive_functions_of(view->definition);
 	add_lock(view, view->view, RowExclusiveLock);
 	foreach (lc, plan->sources)
 		add_source_locks(view, lfirst(lc));
@@ -482,6 +520,9 @@ make_plan(ViewSet *set, LiveView *view)
 		derive_view_set_state(view, VIEW_STALE, "the tables below a source changed");
 	if (view->state == VIEW_LIVE && columns_changed(old_sources, plan->sources))
 		derive_view_set_state(view, VIEW_STALE, "the columns of a source changed");
+	if (view->state == VIEW_LIVE &&
+		derive_functions_replaced(old_functions, view->functions))
+		derive_view_set_state(view, VIEW_STALE, "a function that it calls was replaced");
 	return true;
 }
 

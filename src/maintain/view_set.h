@@ -45,9 +45,10 @@ typedef struct LiveView
 	MemoryContext plan_context;
 	ViewRunner *runner; /* NULL: must be made, or could not be */
 	Oid owner;
-	List *locks;  /* of TickLock: target, sources, what is below them */
-	List *silent; /* of Oid: what it reads whose changes are not in the log */
-	bool dirty;	  /* plan and locks must be made again */
+	List *locks;	 /* of TickLock: target, sources, what is below them */
+	List *silent;	 /* of Oid: what it reads whose changes are not in the log */
+	List *functions; /* that the definition calls, see functions.h */
+	bool dirty;		 /* plan and locks must be made again */
 
 	/* progress */
 	ViewState state;
@@ -114,6 +115,9 @@ extern List *derive_view_set_interest(ViewSet *set); /* of InterestItem */
 
 /* Says whether invalidations have arrived that derive_view_set_is_dirty has not seen. */
 extern bool derive_view_set_has_invalidations(void);
+
+/* Says whether such an invalidation concerns a view. */
+extern bool derive_view_set_is_touched(LiveView *view);
 
 /* Takes in invalidations; returns true if a reload is needed. */
 extern bool derive_view_set_is_dirty(ViewSet *set);

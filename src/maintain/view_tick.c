@@ -146,6 +146,13 @@ maintain(Maintainer *m, LiveView *view, bool recompute)
 	INSTR_TIME_SET_CURRENT(elapsed);
 	INSTR_TIME_SUBTRACT(elapsed, start);
 
+	if (error != NULL && derive_view_set_is_touched(view))
+	{
+		/* the locks of a tick do not hold off all that its SQL names, such as a schema */
+		derive_view_set_state(view, VIEW_STALE,
+							  "a definition changed while it was maintained");
+		return;
+	}
 	if (error != NULL)
 	{
 		view->refreshes_done = view->refreshes;
