@@ -190,7 +190,7 @@ serve(XLogRecPtr decoded, XLogRecPtr read_up_to)
 static void
 check_retained(XLogRecPtr flushed)
 {
-	if (!derive_slot_exceeds_limit(flushed))
+	if (!derive_slot_exceeds_limit(decoder.pipeline, flushed))
 		return;
 	decoder.abandon = true;
 	pg_atomic_write_u32(&decoder.pipeline->shed, 1);

@@ -91,11 +91,12 @@ exceeds_limit(XLogRecPtr restart_lsn, XLogRecPtr flushed)
 }
 
 /*
- * Logs the running transactions now and then while the slot retains a good part of what it
- * may: it lets go of the log only where such a record is, and the server writes few.
+ * Does now and then, while the slot retains a good part of what it may, what lets it
+ * advance: asks for a tick, which an idle applier runs seldom, and logs the running
+ * transactions, since it lets go of the log only where such a record is.
  */
 static void
-help_advance(XLogRecPtr flushed)
+help_advance(Pipeline *pipeline, XLogRecPtr flushed)
 {
 	static XLogRecPtr last = InvalidXLogRecPtr;
 	uint64 part = (uint64) derive_max_retained_wal * 1024 * 1024 / 8;
@@ -104,15 +105,17 @@ help_advance(XLogRecPtr flushed)
 		MyReplicationSlot->data.restart_lsn + 2 * part > flushed || last + part > flushed)
 		return;
 	last = flushed;
+	pg_atomic_fetch_add_u64(&pipeline->tick_request, 1);
+	derive_pipeline_wake_applier(pipeline);
 	(void) LogStandbySnapshot();
 }
 
 bool
-derive_slot_exceeds_limit(XLogRecPtr flushed)
+derive_slot_exceeds_limit(Pipeline *pipeline, XLogRecPtr flushed)
 {
 	if (MyReplicationSlot == NULL)
 		return false;
-	help_advance(flushed);
+	help_advance(pipeline, flushed);
 	return exceeds_limit(MyReplicationSlot->data.restart_lsn, flushed);
 }
 

@@ -21,7 +21,7 @@ extern bool
 derive_slot_acquire(Pipeline *pipeline, XLogReaderRoutine *routine, void (*nap)(void));
 
 /* Says whether the acquired slot retains more than pg_derive.max_retained_wal. */
-extern bool derive_slot_exceeds_limit(XLogRecPtr flushed);
+extern bool derive_slot_exceeds_limit(Pipeline *pipeline, XLogRecPtr flushed);
 
 /* Releases the acquired slot and drops it; decoding must have ended. */
 extern void derive_slot_abandon(void);
