@@ -313,6 +313,16 @@ sub verify_some
 	return $found;
 }
 
+# What an application does after a crash: ends the transactions that it had prepared.
+sub end_prepared
+{
+	my ($age) = @_;
+
+	try_sql("ROLLBACK PREPARED '$_'") foreach split /\n/,
+	  try_sql(qq{SELECT gid FROM pg_prepared_xacts WHERE gid ~ '^load_' AND prepared < now() - interval '$age'}) // '';
+	return;
+}
+
 sub retained_mb
 {
 	return $node->safe_psql('postgres', q{SELECT coalesce(max(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)) / 1048576, 0)::int
@@ -338,8 +348,11 @@ while (time < $end)
 		next unless wait_connectable($node);
 		my $found = verify_some();
 		is($found, '', "verified in flight after: $kind");
+		end_prepared('1 s');
 		pause(0.1, 0.8);
 	}
+	wait_connectable($node) or die 'the server did not come back';
+	end_prepared('0 s');
 	finish_load($node, $load);
 	1 while waitpid(-1, 0) > 0;
 	check_all($node, "round $round (@done)");
