@@ -40,11 +40,13 @@ CREATE TABLE derive_state.progress
 	reason       text   NOT NULL DEFAULT '',
 	frontier     pg_snapshot,
 	frontier_lsn pg_lsn,
-	refreshes    bigint NOT NULL DEFAULT 0
+	refreshes    bigint NOT NULL DEFAULT 0,
+	since        timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 COMMENT ON TABLE derive_state.progress IS 'what the applier knows of each view';
 COMMENT ON COLUMN derive_state.progress.frontier IS 'the view''s own frontier while it differs from the pipeline''s';
 COMMENT ON COLUMN derive_state.progress.refreshes IS 'number of refreshes that were carried out';
+COMMENT ON COLUMN derive_state.progress.since IS 'when the view came into its state';
 
 CREATE TABLE derive_state.frontier
 (

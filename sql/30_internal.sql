@@ -40,7 +40,9 @@ CREATE FUNCTION derive_state.pipeline_status(
 	OUT decoder_pid integer, OUT applier_pid integer,
 	OUT received_lsn pg_lsn, OUT applied_lsn pg_lsn, OUT confirmed_lsn pg_lsn,
 	OUT lag interval, OUT transactions bigint, OUT changes bigint, OUT ticks bigint,
-	OUT queue_bytes bigint, OUT commits bigint) RETURNS SETOF record
+	OUT queue_bytes bigint, OUT commits bigint,
+	OUT progress_view regclass, OUT progress_phase text, OUT progress_rows bigint,
+	OUT progress_since timestamptz) RETURNS SETOF record
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'derive_pipeline_status';
 COMMENT ON FUNCTION derive_state.pipeline_status() IS

@@ -37,6 +37,9 @@ SELECT v.view,
             WHEN g.state OPERATOR(pg_catalog.=) 'live' AND NOT l.runs THEN
                  pg_catalog.concat_ws(': ', 'the pipeline is '
                      OPERATOR(pg_catalog.||) COALESCE(p.state, 'not loaded'), NULLIF(p.reason, ''))
+            -- an error's message may hold values that only the owner may read
+            WHEN g.state OPERATOR(pg_catalog.=) ANY (ARRAY['failed', 'stale'])
+                 AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE') THEN 'shown to the view''s owner'
             ELSE COALESCE(NULLIF(g.reason, ''), f.reason, '') END AS reason,
        (SELECT r.rule
         FROM derive_state.view r
@@ -53,6 +56,7 @@ SELECT v.view,
        s.last_tick_time,
        v.created_at
 FROM derive_state.view v
+     JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) v.view
      LEFT JOIN derive_state.progress g ON g.id OPERATOR(pg_catalog.=) v.id
      LEFT JOIN derive_state.pipeline_status() p ON true
      CROSS JOIN LATERAL (SELECT COALESCE(p.state OPERATOR(pg_catalog.=) 'running', false) AS runs) l
@@ -62,15 +66,15 @@ FROM derive_state.view v
          SELECT CASE WHEN v.refresh_every IS NULL THEN 'as of its last refresh: '
                      ELSE pg_catalog.format('as of %s, every %s: ',
                               pg_catalog.date_trunc('second', pg_catalog.max(t.last_tick_at)), v.refresh_every) END
-                OPERATOR(pg_catalog.||) pg_catalog.string_agg(DISTINCT c.oid::regclass::text, ', ') AS reason
+                OPERATOR(pg_catalog.||) pg_catalog.string_agg(DISTINCT r2.oid::regclass::text, ', ') AS reason
          FROM derive_state.view w
               CROSS JOIN LATERAL derive_state.view_statistics(w.view) t
               JOIN pg_catalog.pg_rewrite r ON r.ev_class OPERATOR(pg_catalog.=) w.definition
               JOIN pg_catalog.pg_depend d ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::regclass
                    AND d.objid OPERATOR(pg_catalog.=) r.oid
                    AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::regclass
-              JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) d.refobjid
-                   AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['f'::"char", 'm'])
+              JOIN pg_catalog.pg_class r2 ON r2.oid OPERATOR(pg_catalog.=) d.refobjid
+                   AND r2.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['f'::"char", 'm'])
          WHERE v.view OPERATOR(pg_catalog.=) ANY (ARRAY[w.view, w.part_of])) f ON true
 WHERE v.part_of IS NULL;
 COMMENT ON VIEW derive.views IS 'the derived views of this database, their state and how far they are';
@@ -110,5 +114,23 @@ FROM derive_state.audit a
 ORDER BY a.at;
 COMMENT ON VIEW derive.audits IS 'differences between views and their queries that audits have found and repaired; rows are shown to a view''s owner';
 
-REVOKE ALL ON TABLE derive.pipelines, derive.views, derive.stages, derive.audits FROM PUBLIC;
-GRANT SELECT ON TABLE derive.pipelines, derive.views, derive.stages, derive.audits TO PUBLIC;
+CREATE VIEW derive.progress AS
+SELECT COALESCE(v.part_of, v.view) AS view,
+       v.view AS stage,
+       COALESCE(p.progress_phase, 'waiting') AS phase,
+       COALESCE(p.progress_rows, 0) AS rows_done,
+       COALESCE(p.progress_since, g.since, v.created_at) AS since
+FROM derive_state.view v
+     LEFT JOIN derive_state.progress g ON g.id OPERATOR(pg_catalog.=) v.id
+     LEFT JOIN derive_state.pipeline_status() p ON p.progress_view OPERATOR(pg_catalog.=) v.view
+WHERE NOT v.paused
+      AND (p.progress_view IS NOT NULL OR g.state IS NULL
+           OR g.state OPERATOR(pg_catalog.<>) 'live'
+           OR v.refreshes OPERATOR(pg_catalog.<>) g.refreshes)
+ORDER BY v.id;
+COMMENT ON VIEW derive.progress IS 'builds and repairs: the views and stages that are being recomputed or wait for it';
+
+REVOKE ALL ON TABLE derive.pipelines, derive.views, derive.stages, derive.audits,
+	derive.progress FROM PUBLIC;
+GRANT SELECT ON TABLE derive.pipelines, derive.views, derive.stages, derive.audits,
+	derive.progress TO PUBLIC;

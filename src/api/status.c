@@ -66,13 +66,15 @@ derive_pipeline_status(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Pipeline *p = derive_shared ? derive_pipeline_find(MyDatabaseId) : NULL;
-	Datum values[14];
-	bool nulls[14] = {0};
+	Datum values[18];
+	bool nulls[18] = {0};
 	NameData slot;
 	char reason[DERIVE_REASON_LEN];
 	PipelineState state;
 	pid_t applier, decoder;
-	TimestampTz pending;
+	TimestampTz pending, since;
+	Oid view;
+	ProgressPhase phase;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (p == NULL)
@@ -84,6 +86,9 @@ derive_pipeline_status(PG_FUNCTION_ARGS)
 	applier = p->applier_pid;
 	decoder = p->decoder_pid;
 	pending = p->oldest_pending;
+	view = p->progress_view;
+	phase = p->progress_phase;
+	since = p->progress_since;
 	SpinLockRelease(&p->mutex);
 
 	namestrcpy(&slot, derive_stream_slot_name(MyDatabaseId));
@@ -103,6 +108,12 @@ derive_pipeline_status(PG_FUNCTION_ARGS)
 	values[11] = Int64GetDatum(pg_atomic_read_u64(&p->ticks));
 	values[12] = Int64GetDatum(pg_atomic_read_u64(&p->queue_bytes));
 	values[13] = Int64GetDatum(pg_atomic_read_u64(&p->commits));
+	values[14] = ObjectIdGetDatum(view);
+	values[15] = CStringGetTextDatum(phase == PROGRESS_BUILDING ? "building"
+																: "comparing");
+	values[16] = Int64GetDatum(pg_atomic_read_u64(&p->progress_rows));
+	values[17] = TimestampTzGetDatum(since);
+	nulls[14] = nulls[15] = nulls[16] = nulls[17] = phase == PROGRESS_NONE;
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	return (Datum) 0;
 }

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "api/view_functions.h"
 
 #include "access/xlog.h"
@@ -142,6 +143,29 @@ derive_api_readable_view(Oid view)
 	if (result != ACLCHECK_OK)
 		aclcheck_error(result, OBJECT_TABLE, get_rel_name(view));
 	return row;
+}
+
+/* Returns the owner of a relation that is locked. */
+Oid
+derive_api_owner(Oid relid)
+{
+	Relation rel = relation_open(relid, NoLock);
+	Oid owner = rel->rd_rel->relowner;
+
+	relation_close(rel, NoLock);
+	return owner;
+}
+
+/*
+ * Returns the reason of a view's state as far as the current user may know it: the error
+ * message of a query may hold values of rows that only the view's owner may read.
+ */
+const char *
+derive_api_reason(Oid view, const char *reason)
+{
+	if (reason == NULL || pg_class_ownercheck(view, GetUserId()))
+		return reason ? reason : "";
+	return "The reason is shown to the view's owner, in derive.views.";
 }
 
 /* Called by the install script. */

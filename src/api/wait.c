@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/errors.h"
 #include "base/lsn.h"
+#include "base/wait_event.h"
 #include "common/string.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -86,7 +87,7 @@ view_is_current(Oid view)
 		reject_state(view, "paused", "");
 	if (row->state != NULL && strcmp(row->state, "failed") == 0 &&
 		row->refreshes == row->refreshes_done)
-		reject_state(view, "failed", row->reason);
+		reject_state(view, "failed", derive_api_reason(view, row->reason));
 	if (row->state != NULL && strcmp(row->state, "stale") == 0 &&
 		row->reason[0] != '\0' && pg_str_endswith(row->reason, " is paused"))
 		reject_state(view, "stale", row->reason);
@@ -166,7 +167,8 @@ sleep_for_tick(const Wait *wait)
 		}
 		ms = Min(ms, left);
 	}
-	(void) ConditionVariableTimedSleep(&wait->pipeline->tick_cv, ms, PG_WAIT_EXTENSION);
+	(void) ConditionVariableTimedSleep(&wait->pipeline->tick_cv, ms,
+									   derive_wait_event(WAIT_VIEWS));
 }
 
 /* Waits until is_over says so. */

@@ -14,6 +14,14 @@
 #error "pg_derive supports PostgreSQL 15 to 18"
 #endif
 
+/* 17: "Support custom wait events for wait event type "Extension"". */
+#include "utils/wait_event.h"
+#if PG_VERSION_NUM >= 170000
+#define derive_compat_wait_event(name) WaitEventExtensionNew(name)
+#else
+#define derive_compat_wait_event(name) PG_WAIT_EXTENSION
+#endif
+
 /* plan */
 
 #include "nodes/parsenodes.h"

@@ -38,6 +38,7 @@
 #include "base/lsn.h"
 #include "base/settings.h"
 #include "base/step.h"
+#include "base/wait_event.h"
 #include "capture/interest.h"
 #include "capture/plugin.h"
 #include "capture/slot.h"
@@ -257,7 +258,7 @@ sleep_on_latch(XLogRecPtr flushed)
 		decoder.nap = MIN_NAP;
 	decoder.seen_flush = flushed;
 	event = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					  decoder.nap, PG_WAIT_EXTENSION);
+					  decoder.nap, derive_wait_event(WAIT_DECODER_MAIN));
 	if (event & WL_LATCH_SET)
 		ResetLatch(MyLatch);
 	else
@@ -271,7 +272,7 @@ nap(void)
 	check_applier();
 	check_retained(GetFlushRecPtr(NULL));
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100,
-					 PG_WAIT_EXTENSION);
+					 derive_wait_event(WAIT_DECODER_PEER));
 	ResetLatch(MyLatch);
 }
 

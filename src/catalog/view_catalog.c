@@ -250,7 +250,9 @@ derive_catalog_write_progress(int64 id, const char *state, const char *reason,
 		" VALUES ($1, $2, $3, $4::pg_catalog.pg_snapshot, $5, $6)"
 		" ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, reason = EXCLUDED.reason,"
 		" frontier = EXCLUDED.frontier, frontier_lsn = EXCLUDED.frontier_lsn,"
-		" refreshes = EXCLUDED.refreshes",
+		" refreshes = EXCLUDED.refreshes, since = CASE"
+		" WHEN progress.state OPERATOR(pg_catalog.=) EXCLUDED.state THEN progress.since"
+		" ELSE EXCLUDED.since END",
 		6, types, values, nulls, false, SPI_OK_INSERT);
 }
 

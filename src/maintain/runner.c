@@ -34,6 +34,7 @@
 #include "maintain/runner.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "shared/progress.h"
 #include "utils/lsyscache.h"
 #include "storage/bufmgr.h"
 #include "utils/memutils.h"
@@ -352,8 +353,11 @@ derive_runner_recompute(ViewRunner *runner, bool first, SourceDelta *out,
 
 	begin_run(&run, runner, out);
 	enter_run(&run, runner, &scope);
-	if (first && is_empty(runner->view->relid) &&
-		(runner->state == NULL || is_empty(runner->state->relid)))
+	first = first && is_empty(runner->view->relid) &&
+			(runner->state == NULL || is_empty(runner->state->relid));
+	derive_progress_begin(runner->view->relid,
+						  first ? PROGRESS_BUILDING : PROGRESS_COMPARING);
+	if (first)
 		derive_recompute_build(&run);
 	else
 		derive_recompute_diff(&run);

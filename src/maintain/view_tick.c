@@ -18,6 +18,8 @@
 #include "access/xact.h"
 #include "base/clock.h"
 #include "base/errors.h"
+#include "portability/instr_time.h"
+#include "shared/progress.h"
 #include "shared/view_stats.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -143,6 +145,8 @@ maintain(Maintainer *m, LiveView *view, bool recompute)
 		recompute = repair = diverged = true;
 		error = run_protected(m, view, recompute, out, &stats);
 	}
+	if (recompute || stats.recomputed || error != NULL)
+		derive_progress_end();
 	INSTR_TIME_SET_CURRENT(elapsed);
 	INSTR_TIME_SUBTRACT(elapsed, start);
 

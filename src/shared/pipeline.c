@@ -76,6 +76,7 @@ init_entry(Pipeline *p)
 	pg_atomic_init_u64(&p->transactions, 0);
 	pg_atomic_init_u64(&p->changes, 0);
 	pg_atomic_init_u64(&p->ticks, 0);
+	pg_atomic_init_u64(&p->progress_rows, 0);
 	pg_atomic_init_u64(&p->queue_bytes, 0);
 }
 
@@ -167,6 +168,8 @@ take_entry(Pipeline *p, Oid dboid)
 	p->decoder_pid = 0;
 	p->last_tick_at = 0;
 	p->oldest_pending = 0;
+	p->progress_view = InvalidOid;
+	p->progress_phase = PROGRESS_NONE;
 	p->applier_latch = NULL;
 	p->decoder_latch = NULL;
 	pg_atomic_write_u64(&p->async_lsn, 0);
@@ -243,6 +246,8 @@ leave(int code, Datum arg)
 	{
 		p->applier_latch = NULL;
 		p->applier_pid = 0;
+		p->progress_view = InvalidOid;
+		p->progress_phase = PROGRESS_NONE;
 	}
 	if (was_decoder)
 	{

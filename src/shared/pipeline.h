@@ -37,6 +37,14 @@ typedef enum PipelineState
 	PIPELINE_FAILED		  /* the last start failed, see reason; will be tried again */
 } PipelineState;
 
+/* What the applier is at, while it recomputes a view. */
+typedef enum ProgressPhase
+{
+	PROGRESS_NONE = 0,
+	PROGRESS_BUILDING, /* inserts the query's rows */
+	PROGRESS_COMPARING /* compares the query's rows with the stored ones, writes what differs */
+} ProgressPhase;
+
 typedef struct Pipeline
 {
 	/* allocation and wishes: lock */
@@ -56,6 +64,9 @@ typedef struct Pipeline
 	TimestampTz last_tick_at; /* end of the last tick */
 	TimestampTz
 		oldest_pending; /* commit time of the oldest change not applied; 0: none */
+	Oid progress_view;	/* that the applier is recomputing, or InvalidOid */
+	ProgressPhase progress_phase;
+	TimestampTz progress_since;
 
 	/* read without lock, see above */
 	Latch *volatile applier_latch;
@@ -96,7 +107,8 @@ typedef struct Pipeline
 	pg_atomic_uint64 transactions;	/* source transactions applied */
 	pg_atomic_uint64 changes;		/* rows of sources applied */
 	pg_atomic_uint64 ticks;
-	pg_atomic_uint64 queue_bytes; /* bytes sent by the decoder since it started */
+	pg_atomic_uint64 progress_rows; /* that the present recompute has written */
+	pg_atomic_uint64 queue_bytes;	/* bytes sent by the decoder since it started */
 } Pipeline;
 
 /* Databases whose CREATE EXTENSION has just committed, until the launcher has looked. */

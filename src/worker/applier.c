@@ -26,6 +26,7 @@
 #include "audit/audit.h"
 #include "base/clock.h"
 #include "base/settings.h"
+#include "base/wait_event.h"
 #include "capture/stream.h"
 #include "catalog/view_catalog.h"
 #include "maintain/gap.h"
@@ -119,7 +120,7 @@ static void
 sleep_ms(long ms)
 {
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
-					 PG_WAIT_EXTENSION);
+					 derive_wait_event(WAIT_APPLIER_MAIN));
 	ResetLatch(MyLatch);
 	service();
 }

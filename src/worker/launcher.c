@@ -33,6 +33,7 @@
 #include "access/xact.h"
 #include "base/clock.h"
 #include "base/settings.h"
+#include "base/wait_event.h"
 #include "capture/stream.h"
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
@@ -457,7 +458,7 @@ derive_launcher_main(Datum arg)
 		}
 		(void) WaitLatch(
 			MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (wait >= 0 ? WL_TIMEOUT : 0),
-			wait, PG_WAIT_EXTENSION);
+			wait, derive_wait_event(WAIT_LAUNCHER_MAIN));
 		ResetLatch(MyLatch);
 	}
 }
@@ -531,6 +532,9 @@ derive_launcher_hold_database(Oid dboid)
 	ConditionVariablePrepareToSleep(&p->tick_cv);
 	while (terminate(p) && derive_clock_ms() < give_up)
 		(void) ConditionVariableTimedSleep(&p->tick_cv, 100, PG_WAIT_EXTENSION);
+	while (terminate(p) && GetCurrentTimestamp() < give_up)
+		(void) ConditionVariableTimedSleep(&p->tick_cv, 100,
+										   derive_wait_event(WAIT_DATABASE_HOLD));
 	ConditionVariableCancelSleep();
 }
 
