@@ -40,9 +40,7 @@ CREATE FUNCTION derive_state.pipeline_status(
 	OUT decoder_pid integer, OUT applier_pid integer,
 	OUT received_lsn pg_lsn, OUT applied_lsn pg_lsn, OUT confirmed_lsn pg_lsn,
 	OUT lag interval, OUT transactions bigint, OUT changes bigint, OUT ticks bigint,
-	OUT queue_bytes bigint, OUT commits bigint,
-	OUT progress_view regclass, OUT progress_phase text, OUT progress_rows bigint,
-	OUT progress_since timestamptz) RETURNS SETOF record
+	OUT queue_bytes bigint, OUT commits bigint) RETURNS SETOF record
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'derive_pipeline_status';
 COMMENT ON FUNCTION derive_state.pipeline_status() IS
@@ -50,8 +48,7 @@ COMMENT ON FUNCTION derive_state.pipeline_status() IS
 
 CREATE FUNCTION derive_state.view_statistics(view regclass,
 	OUT rows_changed bigint, OUT ticks bigint, OUT recomputes bigint,
-	OUT chosen bigint, OUT repairs bigint, OUT last_tick_at timestamptz, OUT last_tick_time interval,
-	OUT rows_in bigint, OUT total_time interval, OUT audits bigint) RETURNS record
+	OUT chosen bigint, OUT repairs bigint, OUT last_tick_at timestamptz, OUT last_tick_time interval) RETURNS record
 	LANGUAGE c VOLATILE STRICT
 	AS 'MODULE_PATHNAME', 'derive_view_statistics';
 COMMENT ON FUNCTION derive_state.view_statistics(regclass) IS
@@ -63,6 +60,20 @@ CREATE FUNCTION derive_state.log_end() RETURNS pg_lsn
 		ELSE pg_catalog.pg_current_wal_lsn() END $$;
 COMMENT ON FUNCTION derive_state.log_end() IS
 	'end of the log, on a standby of what it has replayed';
+
+CREATE FUNCTION derive_state.view_totals(view regclass,
+	OUT rows_in bigint, OUT total_time interval, OUT audits bigint) RETURNS record
+	LANGUAGE c VOLATILE STRICT
+	AS 'MODULE_PATHNAME', 'derive_view_totals';
+COMMENT ON FUNCTION derive_state.view_totals(regclass) IS
+	'more counters of a view since the server started';
+
+CREATE FUNCTION derive_state.recompute_progress(
+	OUT view regclass, OUT phase text, OUT rows_done bigint, OUT since timestamptz) RETURNS SETOF record
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'derive_recompute_progress';
+COMMENT ON FUNCTION derive_state.recompute_progress() IS
+	'the recompute that this database''s applier is at; no row if there is none';
 
 CREATE FUNCTION derive_state.start_pipeline() RETURNS void
 	LANGUAGE c VOLATILE

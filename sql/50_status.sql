@@ -91,11 +91,12 @@ SELECT COALESCE(v.part_of, v.view) AS view,
        s.repairs,
        s.last_tick_at,
        s.last_tick_time,
-       s.rows_in,
-       s.total_time,
-       s.audits
+       t.rows_in,
+       t.total_time,
+       t.audits
 FROM derive_state.view v
      CROSS JOIN LATERAL derive_state.view_statistics(v.view) s
+     CROSS JOIN LATERAL derive_state.view_totals(v.view) t
 ORDER BY COALESCE(v.part_of, v.view), v.id;
 COMMENT ON VIEW derive.stages IS 'the stages of the derived views, the view''s own last: what each one computes, by which rule, and how often it was recomputed';
 
@@ -117,14 +118,14 @@ COMMENT ON VIEW derive.audits IS 'differences between views and their queries th
 CREATE VIEW derive.progress AS
 SELECT COALESCE(v.part_of, v.view) AS view,
        v.view AS stage,
-       COALESCE(p.progress_phase, 'waiting') AS phase,
-       COALESCE(p.progress_rows, 0) AS rows_done,
-       COALESCE(p.progress_since, g.since, v.created_at) AS since
+       COALESCE(p.phase, 'waiting') AS phase,
+       COALESCE(p.rows_done, 0) AS rows_done,
+       COALESCE(p.since, g.since, v.created_at) AS since
 FROM derive_state.view v
      LEFT JOIN derive_state.progress g ON g.id OPERATOR(pg_catalog.=) v.id
-     LEFT JOIN derive_state.pipeline_status() p ON p.progress_view OPERATOR(pg_catalog.=) v.view
+     LEFT JOIN derive_state.recompute_progress() p ON p.view OPERATOR(pg_catalog.=) v.view
 WHERE NOT v.paused
-      AND (p.progress_view IS NOT NULL OR g.state IS NULL
+      AND (p.view IS NOT NULL OR g.state IS NULL
            OR g.state OPERATOR(pg_catalog.<>) 'live'
            OR v.refreshes OPERATOR(pg_catalog.<>) g.refreshes)
 ORDER BY v.id;

@@ -735,9 +735,32 @@ derive_new_view_make_stages(NewView *view)
 	index_stages(view->plan);
 }
 
+/* Makes the stages of a query and returns the lines about them, in CurrentMemoryContext. */
+static List *
+explain_stages(NewView *view)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List *lines = NIL;
+	int number = 1;
+	ListCell *lc;
+
+	SPI_connect();
+	MemoryContextSwitchTo(context);
+	derive_new_view_make_stages(view);
+	MemoryContextSwitchTo(context); /* SPI left another one */
+	foreach (lc, view->stages)
+		lines = derive_api_explain_stage(lines, number++,
+										 ((NewView *) lfirst(lc))->row.view,
+										 ((NewView *) lfirst(lc))->plan);
+	lines = derive_api_explain_stage(lines, number, InvalidOid, view->plan);
+	SPI_finish();
+	return lines;
+}
+
 /*
  * Returns the lines of derive.explain for a query, analysed as the current user: makes
- * its stages in a subtransaction, and undoes that.
+ * its stages in a subtransaction, and undoes that, even if it fails: a caller who catches
+ * the error must not find a subtransaction that is not theirs.
  */
 List *
 derive_api_explain_query(char *text)
@@ -745,26 +768,28 @@ derive_api_explain_query(char *text)
 	NewView view = {.name = "explain", .schema = DERIVE_STATE_SCHEMA, .explain = true};
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	List *lines = NIL;
-	int number = 1;
-	ListCell *lc;
+	List *volatile lines = NIL;
+	ErrorData *volatile error = NULL;
 
 	view.query = analyse_checked(text);
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
-	SPI_connect();
-	MemoryContextSwitchTo(context);
-	derive_new_view_make_stages(&view);
-	MemoryContextSwitchTo(context); /* SPI left another one */
-	foreach (lc, view.stages)
-		lines = derive_api_explain_stage(lines, number++,
-										 ((NewView *) lfirst(lc))->row.view,
-										 ((NewView *) lfirst(lc))->plan);
-	lines = derive_api_explain_stage(lines, number, InvalidOid, view.plan);
-	SPI_finish();
+	PG_TRY();
+	{
+		lines = explain_stages(&view);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
 	RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	if (error != NULL)
+		ReThrowError(error);
 	return lines;
 }
 

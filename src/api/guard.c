@@ -7,7 +7,8 @@
  * move, index, cluster, analyze it, give it away and set its storage; what would
  * change its columns, restrict its rows, divert writes or take the read-only trigger
  * away is refused here, before the command runs.  (That trigger and the key's index
- * cannot be dropped because they depend internally on the table.)  Nothing is looked
+ * cannot be dropped because they depend internally on the table.)  What is hidden in
+ * schema derive_state is changed by superusers only, as our own commands are.  Nothing is looked
  * up for other commands than these few.
  *
  *-------------------------------------------------------------------------
@@ -34,6 +35,32 @@ is_view(const RangeVar *relation)
 	Oid relid = RangeVarGetRelid(relation, NoLock, true);
 
 	return OidIsValid(relid) && derive_catalog_has_view(relid);
+}
+
+/*
+ * Returns true if a name in a command is that of hidden state, which belongs to the owner of
+ * its view but is not theirs to change.
+ */
+static bool
+is_hidden(const RangeVar *relation)
+{
+	Oid relid;
+
+	if (relation == NULL || superuser())
+		return false;
+	relid = RangeVarGetRelid(relation, NoLock, true);
+	return OidIsValid(relid) &&
+		   get_rel_namespace(relid) == get_namespace_oid(DERIVE_STATE_SCHEMA, true);
+}
+
+/* Refuses a command on hidden state. */
+static void
+refuse_hidden(const RangeVar *relation)
+{
+	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					errmsg("cannot change \"%s\", which is state of a derived view",
+						   relation->relname),
+					errhint("Change or drop the derived view.")));
 }
 
 /* Refuses a command. */
@@ -120,6 +147,8 @@ check_alter(const AlterTableStmt *alter)
 			strcmp(part->name, DERIVE_READ_ONLY_TRIGGER) == 0)
 			continue;
 		checked = true;
+		if (is_hidden(alter->relation))
+			refuse_hidden(alter->relation);
 		if (is_view(alter->relation))
 			refuse(alter->relation, "Drop it and create it with another query.");
 	}
@@ -144,6 +173,17 @@ derive_guard_check(Node *command)
 		check_alter((AlterTableStmt *) command);
 	else if (IsA(command, CreateStmt))
 		check_create((CreateStmt *) command);
+	else if (IsA(command, AlterObjectSchemaStmt) &&
+			 is_hidden(((AlterObjectSchemaStmt *) command)->relation))
+		refuse_hidden(((AlterObjectSchemaStmt *) command)->relation);
+	else if (IsA(command, RenameStmt) && is_hidden(((RenameStmt *) command)->relation))
+		refuse_hidden(((RenameStmt *) command)->relation);
+	else if (IsA(command, CreateTrigStmt) &&
+			 !is_our_trigger((CreateTrigStmt *) command) &&
+			 is_hidden(((CreateTrigStmt *) command)->relation))
+		refuse_hidden(((CreateTrigStmt *) command)->relation);
+	else if (IsA(command, RuleStmt) && is_hidden(((RuleStmt *) command)->relation))
+		refuse_hidden(((RuleStmt *) command)->relation);
 	else if (IsA(command, CreateTrigStmt) &&
 			 !is_our_trigger((CreateTrigStmt *) command) &&
 			 is_view(((CreateTrigStmt *) command)->relation))

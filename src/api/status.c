@@ -19,7 +19,9 @@
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(derive_pipeline_status);
+PG_FUNCTION_INFO_V1(derive_recompute_progress);
 PG_FUNCTION_INFO_V1(derive_view_statistics);
+PG_FUNCTION_INFO_V1(derive_view_totals);
 PG_FUNCTION_INFO_V1(derive_debug_steps);
 
 /* Returns the name of a pipeline's state. */
@@ -66,15 +68,13 @@ derive_pipeline_status(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Pipeline *p = derive_shared ? derive_pipeline_find(MyDatabaseId) : NULL;
-	Datum values[18];
-	bool nulls[18] = {0};
+	Datum values[14];
+	bool nulls[14] = {0};
 	NameData slot;
 	char reason[DERIVE_REASON_LEN];
 	PipelineState state;
 	pid_t applier, decoder;
-	TimestampTz pending, since;
-	Oid view;
-	ProgressPhase phase;
+	TimestampTz pending;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (p == NULL)
@@ -86,9 +86,6 @@ derive_pipeline_status(PG_FUNCTION_ARGS)
 	applier = p->applier_pid;
 	decoder = p->decoder_pid;
 	pending = p->oldest_pending;
-	view = p->progress_view;
-	phase = p->progress_phase;
-	since = p->progress_since;
 	SpinLockRelease(&p->mutex);
 
 	namestrcpy(&slot, derive_stream_slot_name(MyDatabaseId));
@@ -108,12 +105,6 @@ derive_pipeline_status(PG_FUNCTION_ARGS)
 	values[11] = Int64GetDatum(pg_atomic_read_u64(&p->ticks));
 	values[12] = Int64GetDatum(pg_atomic_read_u64(&p->queue_bytes));
 	values[13] = Int64GetDatum(pg_atomic_read_u64(&p->commits));
-	values[14] = ObjectIdGetDatum(view);
-	values[15] = CStringGetTextDatum(phase == PROGRESS_BUILDING ? "building"
-																: "comparing");
-	values[16] = Int64GetDatum(pg_atomic_read_u64(&p->progress_rows));
-	values[17] = TimestampTzGetDatum(since);
-	nulls[14] = nulls[15] = nulls[16] = nulls[17] = phase == PROGRESS_NONE;
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	return (Datum) 0;
 }
@@ -124,8 +115,8 @@ derive_view_statistics(PG_FUNCTION_ARGS)
 {
 	TupleDesc desc;
 	ViewStats stats = {0};
-	Datum values[10];
-	bool nulls[10] = {0};
+	Datum values[7];
+	bool nulls[7] = {0};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -137,12 +128,60 @@ derive_view_statistics(PG_FUNCTION_ARGS)
 	values[4] = Int64GetDatum(stats.repairs);
 	values[5] = TimestampTzGetDatum(stats.last_tick_at);
 	values[6] = interval_us(stats.last_tick_us);
-	values[7] = Int64GetDatum(stats.rows_in);
-	values[8] = interval_us(stats.total_us);
-	values[9] = Int64GetDatum(stats.audits);
 	nulls[5] = nulls[6] = stats.ticks == 0;
 	PG_RETURN_DATUM(
 		HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* derive_state.view_totals(view) */
+Datum
+derive_view_totals(PG_FUNCTION_ARGS)
+{
+	TupleDesc desc;
+	ViewStats stats = {0};
+	Datum values[3];
+	bool nulls[3] = {0};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	derive_view_stats_get(PG_GETARG_OID(0), &stats);
+	values[0] = Int64GetDatum(stats.rows_in);
+	values[1] = interval_us(stats.total_us);
+	values[2] = Int64GetDatum(stats.audits);
+	PG_RETURN_DATUM(
+		HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* derive_state.recompute_progress() */
+Datum
+derive_recompute_progress(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Pipeline *p = derive_shared ? derive_pipeline_find(MyDatabaseId) : NULL;
+	Datum values[4];
+	bool nulls[4] = {0};
+	ProgressPhase phase = PROGRESS_NONE;
+	TimestampTz since = 0;
+	Oid view = InvalidOid;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (p != NULL)
+	{
+		SpinLockAcquire(&p->mutex);
+		view = p->progress_view;
+		phase = p->progress_phase;
+		since = p->progress_since;
+		SpinLockRelease(&p->mutex);
+	}
+	if (phase == PROGRESS_NONE)
+		return (Datum) 0;
+	values[0] = ObjectIdGetDatum(view);
+	values[1] = CStringGetTextDatum(phase == PROGRESS_BUILDING ? "building"
+															   : "comparing");
+	values[2] = Int64GetDatum(pg_atomic_read_u64(&p->progress_rows));
+	values[3] = TimestampTzGetDatum(since);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	return (Datum) 0;
 }
 
 /* derive_state.debug_steps() */

@@ -20,6 +20,7 @@ SELECT set_eq(
         'explain(query text) SETOF text',
         'explain(view regclass) SETOF text',
         'advise(view regclass) SETOF text',
+        'health() TABLE("check" text, ok boolean, detail text, hint text)',
         'verify(view regclass) TABLE(kind text, difference bigint, "row" jsonb)',
         'wait(target pg_lsn DEFAULT NULL::pg_lsn, timeout interval DEFAULT NULL::interval, view regclass DEFAULT NULL::regclass) pg_lsn'
     ],
@@ -27,7 +28,7 @@ SELECT set_eq(
 SELECT set_eq(
     $$ SELECT format('%s %s', relname, relkind) COLLATE "default" FROM pg_class
        WHERE relnamespace = 'derive'::regnamespace AND relkind IN ('r', 'v', 'm', 'p', 'f', 'S') $$,
-    ARRAY['views v', 'pipelines v', 'stages v'],
+    ARRAY['views v', 'pipelines v', 'stages v', 'audits v', 'progress v'],
     'the relations of schema derive');
 
 -- ------------------------------------------------------------------ columns
@@ -44,8 +45,17 @@ SELECT results_eq(
     $$ EXECUTE columns('derive.stages') $$,
     ARRAY['view regclass', 'stage regclass', 'query text', 'rule text', 'rows_changed bigint', 'ticks bigint',
         'recomputes bigint', 'chosen bigint', 'repairs bigint', 'last_tick_at timestamp with time zone',
-        'last_tick_time interval'],
+        'last_tick_time interval', 'rows_in bigint', 'total_time interval', 'audits bigint'],
     'columns of derive.stages');
+SELECT results_eq(
+    $$ EXECUTE columns('derive.audits') $$,
+    ARRAY['view regclass', 'at timestamp with time zone', 'kind text', 'expected jsonb', 'actual jsonb', 'repaired boolean',
+        'stage regclass'],
+    'columns of derive.audits');
+SELECT results_eq(
+    $$ EXECUTE columns('derive.progress') $$,
+    ARRAY['view regclass', 'stage regclass', 'phase text', 'rows_done bigint', 'since timestamp with time zone'],
+    'columns of derive.progress');
 SELECT results_eq(
     $$ SELECT * FROM (SELECT format('%s %s', attname, format_type(atttypid, atttypmod)) COLLATE "default" FROM pg_attribute
         WHERE attrelid = 'derive.pipelines'::regclass AND attnum BETWEEN 1 AND 15 ORDER BY attnum) c $$,
@@ -100,8 +110,9 @@ SELECT set_eq(
            aclexplode(coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner))) a
        WHERE c.relnamespace IN ('derive'::regnamespace, 'derive_state'::regnamespace)
            AND c.relkind IN ('r', 'v', 'm', 'S') AND a.grantee = 0 $$,
-    ARRAY['SELECT on derive.views', 'SELECT on derive.pipelines', 'SELECT on derive.stages'],
-    'PUBLIC may read the two status views and no other relation');
+    ARRAY['SELECT on derive.views', 'SELECT on derive.pipelines', 'SELECT on derive.stages', 'SELECT on derive.audits',
+        'SELECT on derive.progress', 'SELECT on derive_state.health'],
+    'PUBLIC may read the status views and no other relation');
 SELECT is_empty(
     $$ SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'derive'::regnamespace
        AND NOT has_function_privilege('public', oid, 'EXECUTE') $$,
@@ -109,7 +120,7 @@ SELECT is_empty(
 SELECT set_eq(
     $$ SELECT proname::text FROM pg_proc WHERE pronamespace = 'derive_state'::regnamespace
        AND has_function_privilege('public', oid, 'EXECUTE') $$,
-    ARRAY['row_image', 'row_hash', 'pipeline_status', 'view_statistics', 'log_end'],
+    ARRAY['row_image', 'row_hash', 'pipeline_status', 'view_statistics', 'log_end', 'view_totals', 'recompute_progress'],
     'and of schema derive_state what readers of the status views and owners of views need');
 SELECT is_empty(
     $$ SELECT attrelid::regclass, attname FROM pg_attribute WHERE attacl IS NOT NULL
@@ -122,11 +133,17 @@ SET LOCAL ROLE derive_nobody;
 PREPARE ok_views AS SELECT * FROM derive.views;
 PREPARE ok_pipelines AS SELECT * FROM derive.pipelines;
 PREPARE ok_stages AS SELECT * FROM derive.stages;
+PREPARE ok_audits AS SELECT * FROM derive.audits;
+PREPARE ok_progress AS SELECT * FROM derive.progress;
+PREPARE ok_health AS SELECT * FROM derive.health();
 SELECT lives_ok('ok_views', 'reads derive.views');
 SELECT lives_ok('ok_pipelines', 'reads derive.pipelines');
 SELECT lives_ok('ok_stages', 'reads derive.stages');
+SELECT lives_ok('ok_audits', 'reads derive.audits');
+SELECT lives_ok('ok_progress', 'reads derive.progress');
+SELECT lives_ok('ok_health', 'calls derive.health');
 SELECT throws_ok('SELECT * FROM derive_state.' || r, '42501', NULL, 'cannot read derive_state.' || r)
-    FROM unnest(ARRAY['view', 'progress', 'frontier', 'view_id']) r;
+    FROM unnest(ARRAY['view', 'progress', 'frontier', 'view_id', 'audit', 'source_identity']) r;
 SELECT throws_ok('SELECT derive_state.start_pipeline()', '42501', NULL, 'cannot start the pipeline');
 SELECT throws_ok('SELECT derive_state.debug_steps()', '42501', NULL, 'cannot list the steps');
 SELECT throws_ok('CREATE TABLE derive.x (a int)', '42501', NULL, 'cannot create in derive');
@@ -137,7 +154,7 @@ RESET ROLE;
 -- ------------------------------------------------------------------ settings
 SELECT set_eq(
     $$ SELECT name FROM pg_settings WHERE name LIKE 'pg\_derive.%' $$,
-    ARRAY['pg_derive.batch_memory', 'pg_derive.database_workers', 'pg_derive.debug_step', 'pg_derive.log_ticks',
+    ARRAY['pg_derive.audit_rate', 'pg_derive.batch_memory', 'pg_derive.database_workers', 'pg_derive.debug_step', 'pg_derive.log_ticks',
         'pg_derive.tick_interval'],
     'the settings');
 SELECT results_eq(
