@@ -17,6 +17,7 @@
 
 #include "api/guard.h"
 
+#include "base/compat.h"
 #include "catalog/hidden_parts.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -50,7 +51,8 @@ is_hidden(const RangeVar *relation)
 		return false;
 	relid = RangeVarGetRelid(relation, NoLock, true);
 	return OidIsValid(relid) &&
-		   get_rel_namespace(relid) == get_namespace_oid(DERIVE_STATE_SCHEMA, true);
+		   get_rel_namespace(relid) == get_namespace_oid(DERIVE_STATE_SCHEMA, true) &&
+		   pg_class_ownercheck(relid, GetUserId());
 }
 
 /* Refuses a command on hidden state. */

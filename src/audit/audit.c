@@ -27,24 +27,35 @@
 #include "base/settings.h"
 #include "catalog/view_catalog.h"
 #include "common/pg_prng.h"
+#include "datatype/timestamp.h"
 #include "executor/spi.h"
+#include "portability/instr_time.h"
 #include "shared/view_stats.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
-#include "utils/timestamp.h"
 
 #define TIME_SHARE 20	  /* audits take at most 1/20 of the time */
 #define MAX_AUDIT_KEYS 10 /* of one view at a time */
 
 /* What may be spent. */
 static double keys_saved = 0;
-static TimestampTz saved_at = 0;
-static TimestampTz not_before = 0;
+static int64 saved_at = 0; /* in us, as now_us */
+static int64 not_before = 0;
+
+/* Returns the microseconds since some moment before the server's start. */
+static int64
+now_us(void)
+{
+	instr_time now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	return (int64) INSTR_TIME_GET_MICROSEC(now);
+}
 
 /* Returns how many keys may be compared now. */
 static int
-keys_allowed(TimestampTz now)
+keys_allowed(int64 now)
 {
 	double elapsed = saved_at == 0 ? 0 : (double) (now - saved_at) / USECS_PER_SEC;
 	double most = Max(derive_audit_rate, 1);
@@ -146,7 +157,7 @@ report(LiveView *view, List *differences)
 void
 derive_audit_tick(Maintainer *m)
 {
-	TimestampTz start = GetCurrentTimestamp();
+	int64 start = now_us();
 	int nkeys = keys_allowed(start);
 	LiveView *view = nkeys > 0 ? choose_view(m) : NULL;
 	List *differences;
@@ -156,7 +167,7 @@ derive_audit_tick(Maintainer *m)
 		return;
 	differences = audit_protected(view, nkeys, &compared);
 	keys_saved -= nkeys;
-	not_before = GetCurrentTimestamp() + (GetCurrentTimestamp() - start) * TIME_SHARE;
+	not_before = now_us() + (now_us() - start) * TIME_SHARE;
 	derive_view_stats_audited(view->view, compared);
 	if (differences != NIL)
 		report(view, differences);

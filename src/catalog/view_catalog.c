@@ -55,6 +55,43 @@ derive_catalog_extension_exists(void)
 	return OidIsValid(get_extension_oid(DERIVE_EXTENSION, true));
 }
 
+/* Runs a statement with parameters and checks its kind; the caller is connected. */
+static void
+execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
+		bool read_only, int expected)
+{
+	int rc = SPI_execute_with_args(sql, nargs, types, values, nulls, read_only, 0);
+
+	if (rc != expected)
+		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(rc), sql);
+}
+
+/*
+ * Throws if the extension's objects in this database are not of the library's version.  In a
+ * transaction, with a snapshot.
+ */
+void
+derive_catalog_check_version(void)
+{
+	char *installed;
+
+	SPI_connect();
+	execute("SELECT extversion FROM pg_catalog.pg_extension"
+			" WHERE extname OPERATOR(pg_catalog.=) '" DERIVE_EXTENSION "'",
+			0, NULL, NULL, NULL, true, SPI_OK_SELECT);
+	installed = SPI_processed > 0
+					? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)
+					: NULL;
+	if (installed != NULL && strcmp(installed, DERIVE_VERSION) != 0)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("extension pg_derive is of version %s, the library of version %s: "
+					"run ALTER EXTENSION pg_derive UPDATE",
+					installed, DERIVE_VERSION)));
+	SPI_finish();
+}
+
 /*
  * Says whether a relation is a derived view.  Needs no snapshot, because it is
  * asked while relations are being dropped, perhaps the catalog itself.
@@ -77,17 +114,6 @@ derive_catalog_has_view(Oid relid)
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return found;
-}
-
-/* Runs a statement with parameters and checks its kind; the caller is connected. */
-static void
-execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
-		bool read_only, int expected)
-{
-	int rc = SPI_execute_with_args(sql, nargs, types, values, nulls, read_only, 0);
-
-	if (rc != expected)
-		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(rc), sql);
 }
 
 /* Returns a column as oid, InvalidOid for NULL. */

@@ -69,6 +69,7 @@ typedef struct CatalogNewView
 
 extern bool derive_catalog_extension_exists(void);
 extern bool derive_catalog_has_view(Oid relid);
+extern void derive_catalog_check_version(void);
 
 /* For the applier: an SPI connection and a snapshot must be there. */
 extern List *derive_catalog_read_views(void);

@@ -90,6 +90,17 @@ extension_exists(void)
 	return exists;
 }
 
+/* Throws if the extension must be updated before its views can be maintained. */
+static void
+check_version(void)
+{
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	derive_catalog_check_version();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
 /* Gives everything back because the extension is not there, and ends the process. */
 static void
 retire(ChangeStream *stream)
@@ -341,6 +352,7 @@ derive_applier_main(Datum arg)
 		catalog_seen = pg_atomic_read_u64(&pipeline->catalog_version);
 		if (!extension_exists())
 			retire(NULL);
+		check_version();
 		m = derive_maintainer_create(pipeline);
 		m->audit = derive_audit_tick;
 		start_stream(m, &catalog_seen);

@@ -303,6 +303,7 @@ SELECT count(*) AS leaks FROM derive.health() WHERE detail ~ 'TOPSECRET' OR hint
 SELECT count(*) AS leaks FROM derive.explain('t_safe.numbers'::regclass) e WHERE e ~ 'TOPSECRET';
 RESET ROLE;
 DELETE FROM t_safe.secret WHERE id = 101;
+SELECT derive.refresh('t_safe.numbers');
 
 -- ------------------------------------------------------------------ rights that change
 -- RLS that is put on a source later stops the view; so do rights that are gone from one column.
