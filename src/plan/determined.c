@@ -131,6 +131,7 @@ window_is_determined(WindowFunc *call, Query *query, Region *region)
 	WindowClause *window = list_nth_node(WindowClause, query->windowClause,
 										 call->winref - 1);
 	List *columns = NIL;
+	Region sorted;
 	ListCell *lc;
 
 	foreach (lc, call->args)
@@ -143,6 +144,7 @@ window_is_determined(WindowFunc *call, Query *query, Region *region)
 		return true;
 	if (region == NULL)
 		return false;
+	sorted = *region; /* what the plan's own region computes must stay */
 	foreach (lc, list_concat_copy(window->partitionClause, window->orderClause))
 	{
 		Node *expression = get_sortgroupclause_expr(lfirst(lc), query->targetList);
@@ -151,8 +153,8 @@ window_is_determined(WindowFunc *call, Query *query, Region *region)
 			columns, makeTargetEntry((Expr *) derive_region_adopt(region, expression),
 									 list_length(columns) + 1, NULL, false));
 	}
-	region->columns = columns;
-	return columns != NIL && derive_region_view_key(region) != NIL;
+	sorted.columns = columns;
+	return columns != NIL && derive_region_view_key(&sorted) != NIL;
 }
 
 typedef struct CallWalk
