@@ -124,12 +124,23 @@ aggregate_is_determined(Aggref *aggref)
 	return true;
 }
 
+/* Returns the window that a call refers to. */
+static WindowClause *
+find_window(Query *query, Index winref)
+{
+	ListCell *lc;
+
+	foreach (lc, query->windowClause)
+		if (lfirst_node(WindowClause, lc)->winref == winref)
+			return lfirst(lc);
+	elog(ERROR, "window %u not found", winref);
+}
+
 /* Says whether the result of a window function has one right value for each row. */
 static bool
 window_is_determined(WindowFunc *call, Query *query, Region *region)
 {
-	WindowClause *window = list_nth_node(WindowClause, query->windowClause,
-										 call->winref - 1);
+	WindowClause *window = find_window(query, call->winref);
 	List *columns = NIL;
 	Region sorted;
 	ListCell *lc;
