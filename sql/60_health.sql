@@ -45,7 +45,10 @@ CREATE VIEW derive_state.health AS
 WITH pipeline AS MATERIALIZED (SELECT * FROM derive.pipelines),
 slot AS MATERIALIZED (
 	SELECT s.*
-	FROM pipeline p JOIN pg_catalog.pg_replication_slots s ON s.slot_name OPERATOR(pg_catalog.=) p.slot_name),
+	FROM pg_catalog.pg_replication_slots s
+	WHERE s.slot_name OPERATOR(pg_catalog.=) pg_catalog.format('pg_derive_%s',
+	          (SELECT oid FROM pg_catalog.pg_database
+	           WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))::name),
 bound AS MATERIALIZED (
 	SELECT CASE WHEN c.mb OPERATOR(pg_catalog.>=) 0
 	            THEN c.mb OPERATOR(pg_catalog.*) 524288
@@ -65,8 +68,8 @@ FROM (SELECT pg_catalog.string_agg(pg_catalog.format('%s = %s', name, setting), 
                 AND setting OPERATOR(pg_catalog.<>) 'on')) s
 UNION ALL
 SELECT 2, 'pipeline', COALESCE(p.state OPERATOR(pg_catalog.=) 'running', false),
-       COALESCE(pg_catalog.concat_ws(': ', 'the pipeline is ' OPERATOR(pg_catalog.||) p.state, NULLIF(p.reason, '')),
-                'this database has no pipeline'),
+       CASE WHEN p.state IS NULL THEN 'this database has no pipeline'
+            ELSE pg_catalog.concat_ws(': ', 'the pipeline is ' OPERATOR(pg_catalog.||) p.state, NULLIF(p.reason, '')) END,
        CASE WHEN p.state IS NULL
             THEN 'Load the library: shared_preload_libraries = ''pg_derive'', and look at pg_derive.database_workers and max_worker_processes.'
             WHEN p.state OPERATOR(pg_catalog.<>) 'running'
