@@ -85,6 +85,7 @@ look_for()      # set
             look_for server
             need "postgresql-$major" "pgbench" pg_file --bindir pgbench
             need "postgresql-$major" "test_decoding" pg_file --pkglibdir test_decoding.so
+            need "postgresql-$major-wal2json" "wal2json" pg_file --pkglibdir wal2json.so
             ;;
         *)
             echo "install-needs.sh: unknown set \"$1\" (build, server, test, bench, fuzz)" >&2

@@ -227,6 +227,13 @@ derive_compat_combine_range_tables(Query *query, Query *sub)
 	 XLogRecPtrIsInvalid((slot)->data.restart_lsn))
 #endif
 
+/* 16: "Fix the logical replication timeout during large transactions.": core does it. */
+#if PG_VERSION_NUM >= 160000
+#define derive_compat_change_skipped(ctx) ((void) (ctx))
+#else
+#define derive_compat_change_skipped(ctx) OutputPluginUpdateProgress((ctx), false)
+#endif
+
 /* ---- maintain ---- */
 
 #if PG_VERSION_NUM >= 180000
