@@ -181,7 +181,10 @@ plain_run(const unsigned char *text, int len, bool raw)
 	return n;
 }
 
-/* Returns how many bytes from here on are not ASCII: whole characters, in any encoding of a server. */
+/*
+ * Returns how many bytes from here on are not ASCII: whole characters, in any encoding
+ * that a database can have.
+ */
 static int
 foreign_run(const unsigned char *text, int len)
 {

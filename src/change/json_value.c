@@ -287,11 +287,14 @@ write_timestamp_output(StringInfo out, ValueWriter *writer, Datum value)
 
 	if (TIMESTAMP_NOT_FINITE(timestamp))
 		EncodeSpecialTimestamp(timestamp, text);
-	else if (timestamp2tm(timestamp, NULL, &tm, &fsec, NULL, NULL) != 0)
-		elog(ERROR, "timestamp out of range");
 	else
+	{
+		if (timestamp2tm(timestamp, NULL, &tm, &fsec, NULL, NULL) != 0)
+			elog(ERROR, "timestamp out of range");
+		tm.tm_isdst = 0; /* a zone is known, and shown */
 		EncodeDateTime(&tm, fsec, writer->type == TIMESTAMPTZOID, 0, NULL, USE_ISO_DATES,
 					   text);
+	}
 	write_plain(out, text, strlen(text));
 }
 

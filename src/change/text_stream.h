@@ -148,9 +148,11 @@ typedef enum TextControl
 typedef struct TextStream TextStream;
 
 /*
- * A format.  placeholder, begin, commit and control can be NULL: no such thing.  truncate and message
- * are sent one per relation and message; transaction is NULL for a message that is not
- * part of one.
+ * A format.  placeholder, begin, commit and control can be NULL: it has no such thing.
+ * truncate is called per relation; transaction is NULL for a message outside of any.
+ *
+ * heading writes the JSON that names a relation; label the JSON that stands before and
+ * behind a column's value, placeholder what stands for one that is not at hand.
  */
 struct TextFormat
 {

@@ -4,6 +4,7 @@ CREATE SCHEMA change_stream;
 SET search_path = change_stream, public;
 \pset format unaligned
 \pset tuples_only on
+\set SHOW_CONTEXT never
 
 CREATE TABLE orders (id int PRIMARY KEY, customer text, total numeric(10,2));
 CREATE TABLE plain (a int, b text);                       -- no key: REPLICA IDENTITY DEFAULT is none
@@ -159,12 +160,14 @@ SELECT * FROM records('change_stream', 'tables', 'a.b', 'tables', 'c.d');
 -- Who may read is what core decides: roles with REPLICATION, and they read all tables.
 CREATE ROLE change_stream_reader;
 CREATE ROLE change_stream_replicator REPLICATION;
+\set VERBOSITY sqlstate
 SET ROLE change_stream_reader;
 SELECT * FROM pg_logical_slot_peek_changes('change_stream', NULL, NULL);
 SET ROLE change_stream_replicator;
 SELECT * FROM change_stream.orders;
 SELECT count(*) > 0 AS reads_all FROM pg_logical_slot_peek_changes('change_stream', NULL, NULL, 'tables', 'change_stream.orders');
 RESET ROLE;
+\set VERBOSITY default
 
 SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name ~ '^change_stream';
 SELECT pg_replication_origin_drop('change_stream_node');
