@@ -29,7 +29,8 @@ struct ExternalRelations
 {
 	TextStream *stream;
 	MemoryContext context;
-	HTAB *entries; /* of TextRelation */
+	HTAB *entries;		/* of TextRelation */
+	TextRelation *last; /* the one that was asked for last, or NULL */
 };
 
 static ExternalRelations *current = NULL;
@@ -126,6 +127,7 @@ derive_external_relations_trim(ExternalRelations *relations)
 {
 	if (hash_get_num_entries(relations->entries) < MAX_ENTRIES)
 		return;
+	relations->last = NULL;
 	MemoryContextReset(relations->context);
 	make_entries(relations);
 }
@@ -134,9 +136,13 @@ TextRelation *
 derive_external_relations_find(ExternalRelations *relations, Relation rel)
 {
 	Oid relid = RelationGetRelid(rel);
+	TextRelation *entry = relations->last;
 	bool found;
-	TextRelation *entry = hash_search(relations->entries, &relid, HASH_ENTER, &found);
 
+	if (entry && entry->relid == relid && entry->valid)
+		return entry;
+	entry = hash_search(relations->entries, &relid, HASH_ENTER, &found);
+	relations->last = entry;
 	if (!found)
 	{
 		memset(entry, 0, sizeof(TextRelation));

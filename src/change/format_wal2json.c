@@ -169,7 +169,7 @@ static void
 put_primary_key(StringInfo out, const TextRelation *relation)
 {
 	const int value_len = strlen(",\"value\":");
-	bool first = true;
+	int first = 1; /* no comma */
 
 	derive_json_literal(out, ",\"pk\":[");
 	for (int i = 0; i < relation->ncolumns; i++)
@@ -178,10 +178,9 @@ put_primary_key(StringInfo out, const TextRelation *relation)
 
 		if (!column->primary)
 			continue;
-		if (!first)
-			derive_json_literal(out, ",");
-		first = false;
-		derive_json_piece(out, column->label, column->label_len - value_len);
+		derive_json_piece(out, column->label + first,
+						  column->label_len - value_len - first);
+		first = 0;
 		derive_json_literal(out, "}");
 	}
 	derive_json_literal(out, "]");

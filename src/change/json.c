@@ -26,10 +26,15 @@
 #include "common/base64.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
+#include "port/pg_bitutils.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
+
+/* The days that have four digits for the year and no era, 0001-01-01 to 9999-12-31. */
+#define FIRST_DAY (-730119)
+#define LAST_DAY 2921939
 
 static bool prepared = false;
 static bool database_is_utf8;
@@ -37,6 +42,10 @@ static bool can_convert;
 static FmgrInfo conversion; /* from the database's encoding to UTF-8 */
 
 static const char hex_digits[] = "0123456789abcdef";
+
+/* Bytes that stand for themselves: within a string, and in what is JSON already. */
+static bool plain_in_string[256];
+static bool plain_in_raw[256];
 
 void
 derive_json_init(void)
@@ -52,6 +61,11 @@ derive_json_init(void)
 	can_convert = OidIsValid(proc);
 	if (can_convert)
 		fmgr_info_cxt(proc, &conversion, TopMemoryContext);
+	for (int c = 0; c < 256; c++)
+	{
+		plain_in_raw[c] = c >= 0x20 && (c < 0x80 || database_is_utf8);
+		plain_in_string[c] = plain_in_raw[c] && c != '"' && c != '\\';
+	}
 	prepared = true;
 }
 
@@ -169,18 +183,6 @@ put_special(StringInfo out, unsigned char c)
 	derive_json_piece(out, escape, 2);
 }
 
-/* Returns how many bytes from here on need no escape; raw: quotes and backslashes do not. */
-static int
-plain_run(const unsigned char *text, int len, bool raw)
-{
-	int n = 0;
-
-	while (n < len && text[n] >= 0x20 && (text[n] < 0x80 || database_is_utf8) &&
-		   (raw || (text[n] != '"' && text[n] != '\\')))
-		n++;
-	return n;
-}
-
 /*
  * Returns how many bytes from here on are not ASCII: whole characters, in any encoding
  * that a database can have.
@@ -199,10 +201,14 @@ foreign_run(const unsigned char *text, int len)
 static void
 put_text(StringInfo out, const char *text, int len, bool raw)
 {
+	const bool *plain = raw ? plain_in_raw : plain_in_string;
+
 	while (len > 0)
 	{
-		int run = plain_run((const unsigned char *) text, len, raw);
+		int run = 0;
 
+		while (run < len && plain[(unsigned char) text[run]])
+			run++;
 		derive_json_piece(out, text, run);
 		if (run == 0 && ((unsigned char) *text) >= 0x80)
 		{
@@ -302,13 +308,105 @@ derive_json_bool(StringInfo out, bool value)
 		derive_json_literal(out, "false");
 }
 
+/* Writes a number in hexadecimal digits, as many as it needs; returns how many. */
+static int
+put_hex(char *at, uint32 number)
+{
+	int len = number == 0 ? 1 : pg_leftmost_one_pos32(number) / 4 + 1;
+
+	for (int i = len - 1; i >= 0; i--, number >>= 4)
+		at[i] = "0123456789ABCDEF"[number & 0xf];
+	return len;
+}
+
 void
 derive_json_lsn(StringInfo out, XLogRecPtr lsn)
 {
-	char text[32];
+	char text[20];
+	int len = 0;
 
-	derive_json_piece(out, text,
-					  snprintf(text, sizeof(text), "\"%X/%X\"", LSN_FORMAT_ARGS(lsn)));
+	text[len++] = '"';
+	len += put_hex(text + len, (uint32) (lsn >> 32));
+	text[len++] = '/';
+	len += put_hex(text + len, (uint32) lsn);
+	text[len++] = '"';
+	derive_json_piece(out, text, len);
+}
+
+/* Writes two digits. */
+static inline void
+put_two(char *at, int number)
+{
+	at[0] = '0' + number / 10;
+	at[1] = '0' + number % 10;
+}
+
+/* Writes a day as "2026-01-31"; the last one is remembered, for it is often asked for again. */
+static void
+put_day(char *at, int day)
+{
+	static int last_day = PG_INT32_MIN;
+	static char last[10];
+
+	if (day != last_day)
+	{
+		int year;
+		int month;
+		int of_month;
+
+		j2date(day + POSTGRES_EPOCH_JDATE, &year, &month, &of_month);
+		put_two(last, year / 100);
+		put_two(last + 2, year % 100);
+		last[4] = '-';
+		put_two(last + 5, month);
+		last[7] = '-';
+		put_two(last + 8, of_month);
+		last_day = day;
+	}
+	memcpy(at, last, sizeof(last));
+}
+
+bool
+derive_json_clock(StringInfo out, Timestamp time, char separator, const char *zone)
+{
+	char text[40];
+	int len = 20;
+	int64 day = time / USECS_PER_DAY;
+	int64 rest = time % USECS_PER_DAY;
+	int fraction;
+	int seconds;
+
+	if (rest < 0)
+	{
+		rest += USECS_PER_DAY;
+		day--;
+	}
+	if (day < FIRST_DAY || day > LAST_DAY)
+		return false;
+	seconds = rest / USECS_PER_SEC;
+	fraction = rest % USECS_PER_SEC;
+	text[0] = '"';
+	put_day(text + 1, day);
+	text[11] = separator;
+	put_two(text + 12, seconds / 3600);
+	text[14] = ':';
+	put_two(text + 15, seconds / 60 % 60);
+	text[17] = ':';
+	put_two(text + 18, seconds % 60);
+	if (fraction != 0)
+	{
+		text[len++] = '.';
+		put_two(text + len, fraction / 10000);
+		put_two(text + len + 2, fraction / 100 % 100);
+		put_two(text + len + 4, fraction % 100);
+		for (len += 6; text[len - 1] == '0'; len--)
+			;
+	}
+	while (*zone != '\0')
+		text[len++] = *zone++;
+	text[len++] = '"';
+	derive_json_piece(out, text, len);
+	return true;
 }
 
 void
@@ -317,6 +415,8 @@ derive_json_time(StringInfo out, TimestampTz time)
 	char text[MAXDATELEN + 1];
 	const int utc = 0;
 
+	if (derive_json_clock(out, time, 'T', "+00:00"))
+		return;
 	JsonEncodeDateTime(text, TimestampTzGetDatum(time), TIMESTAMPTZOID, &utc);
 	derive_json_literal(out, "\"");
 	derive_json_piece(out, text, strlen(text));

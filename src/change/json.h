@@ -40,6 +40,13 @@ extern void derive_json_lsn(StringInfo out, XLogRecPtr lsn);
 /* Appends a time as a string of ISO 8601 in UTC, "2026-01-31T12:00:00.5+00:00". */
 extern void derive_json_time(StringInfo out, TimestampTz time);
 
+/*
+ * Appends a time of the years 1 to 9999 as a string: day, separator, time of day, zone
+ * (at most "+00:00").  Returns false, and appends nothing, if it is another one.
+ */
+extern bool
+derive_json_clock(StringInfo out, Timestamp time, char separator, const char *zone);
+
 /* Appends bytes as they are: a piece that was prepared or a literal. */
 static inline void
 derive_json_piece(StringInfo out, const char *piece, int len)

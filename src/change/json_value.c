@@ -138,7 +138,9 @@ write_int2(StringInfo out, ValueWriter *writer, Datum value)
 static void
 write_int4(StringInfo out, ValueWriter *writer, Datum value)
 {
-	derive_json_int64(out, DatumGetInt32(value));
+	char digits[12];
+
+	derive_json_piece(out, digits, pg_ltoa(DatumGetInt32(value), digits));
 }
 
 static void
@@ -271,6 +273,10 @@ write_datetime(StringInfo out, ValueWriter *writer, Datum value)
 	char text[MAXDATELEN + 1];
 	const int utc = 0;
 
+	if (writer->type != DATEOID &&
+		derive_json_clock(out, DatumGetTimestamp(value), 'T',
+						  writer->type == TIMESTAMPTZOID ? "+00:00" : ""))
+		return;
 	JsonEncodeDateTime(text, value, writer->type,
 					   writer->type == TIMESTAMPTZOID ? &utc : NULL);
 	write_plain(out, text, strlen(text));
@@ -285,6 +291,9 @@ write_timestamp_output(StringInfo out, ValueWriter *writer, Datum value)
 	struct pg_tm tm;
 	fsec_t fsec;
 
+	if (derive_json_clock(out, timestamp, ' ',
+						  writer->type == TIMESTAMPTZOID ? "+00" : ""))
+		return;
 	if (TIMESTAMP_NOT_FINITE(timestamp))
 		EncodeSpecialTimestamp(timestamp, text);
 	else
@@ -340,6 +349,8 @@ write_debezium_timestamptz(StringInfo out, ValueWriter *writer, Datum value)
 	Timestamp timestamp = DatumGetTimestamp(value);
 	char text[MAXDATELEN + 1];
 
+	if (derive_json_clock(out, timestamp, 'T', "Z"))
+		return;
 	/* UTC's clock: a timestamp without zone that shows the same digits */
 	JsonEncodeDateTime(text, value, TIMESTAMPOID, NULL);
 	if (!TIMESTAMP_NOT_FINITE(timestamp))

@@ -175,6 +175,7 @@ fill_column(TextStream *stream, TextRelation *entry, Form_pg_attribute att)
 	initStringInfo(&label);
 	initStringInfo(&tail);
 	initStringInfo(&placeholder);
+	appendStringInfoChar(&label, ',');
 	stream->format->label(stream, &label, &tail, column);
 	if (stream->format->placeholder)
 		stream->format->placeholder(&placeholder, column);

@@ -15,7 +15,7 @@ derive_text_put_row(StringInfo out, TextRelation *relation, bool old, TextColumn
 {
 	const Datum *values = old ? relation->old_values : relation->new_values;
 	const bool *isnull = old ? relation->old_isnull : relation->new_isnull;
-	bool first = true;
+	int first = 1;
 
 	for (int i = 0; i < relation->ncolumns; i++)
 	{
@@ -26,17 +26,17 @@ derive_text_put_row(StringInfo out, TextRelation *relation, bool old, TextColumn
 		if ((which == COLUMNS_KEY && !column->key) ||
 			(missing && column->placeholder_len == 0))
 			continue;
-		if (!first)
-			derive_json_literal(out, ",");
-		first = false;
-		derive_json_piece(out, column->label, column->label_len);
+		/* the comma in front is for those that follow another */
+		derive_json_piece(out, column->label + first, column->label_len - first);
+		first = 0;
 		if (missing)
 			derive_json_piece(out, column->placeholder, column->placeholder_len);
 		else if (isnull[at])
 			derive_json_literal(out, "null");
 		else
 			derive_value_write(out, &column->writer, values[at]);
-		derive_json_piece(out, column->tail, column->tail_len);
+		if (column->tail_len > 0)
+			derive_json_piece(out, column->tail, column->tail_len);
 	}
 }
 

@@ -34,7 +34,7 @@ typedef struct TextColumn
 {
 	int index; /* in the tuple, from 0 */
 	const char *name;
-	char *label; /* JSON that stands before the value, see TextFormat */
+	char *label; /* a comma and the JSON that stands before the value, see TextFormat */
 	int label_len;
 	char *tail; /* and behind it */
 	int tail_len;
