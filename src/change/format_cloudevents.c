@@ -42,46 +42,42 @@ put_source(TextStream *stream, StringInfo out)
 	derive_json_literal(out, "\"");
 }
 
-/* Appends the id of an event. */
+/* Appends an event's attributes up to its id, and of that what comes before the ordinal. */
 static void
-put_id(StringInfo out, uint64 system, XLogRecPtr lsn, uint64 ordinal)
+put_head(TextStream *stream, StringInfo out, XLogRecPtr lsn, const TimestampTz *time)
 {
-	appendStringInfo(out, "\"" UINT64_FORMAT ":%X/%X:" UINT64_FORMAT "\"", system,
-					 LSN_FORMAT_ARGS(lsn), ordinal);
+	derive_json_literal(out, "{\"specversion\":\"1.0\"");
+	put_source(stream, out);
+	if (time)
+	{
+		derive_json_literal(out, ",\"time\":");
+		derive_json_time(out, *time);
+	}
+	derive_json_literal(out, ",\"datacontenttype\":\"application/json\",\"id\":\"");
+	appendStringInfo(out, UINT64_FORMAT ":%X/%X:", stream->system, LSN_FORMAT_ARGS(lsn));
 }
 
-/* Returns the attributes that all events of a transaction share. */
-static StringInfo
-get_head(TextStream *stream, TextTransaction *transaction)
-{
-	StringInfo head = &transaction->head;
-
-	if (head->len > 0)
-		return head;
-	put_source(stream, head);
-	derive_json_literal(head, ",\"time\":");
-	derive_json_time(head, transaction->commit_time);
-	return head;
-}
-
-/* Opens an event up to its type. */
+/* Opens an event up to its type, which the caller appends. */
 static StringInfo
 open_event(TextStream *stream, TextTransaction *transaction, XLogRecPtr lsn)
 {
 	StringInfo out = stream->open(stream, true);
 
-	derive_json_literal(out, "{\"specversion\":\"1.0\",\"id\":");
-	put_id(out, stream->system, transaction ? transaction->commit_lsn : lsn,
-		   transaction ? transaction->ordinal : 0);
 	if (transaction)
 	{
-		StringInfo head = get_head(stream, transaction);
+		StringInfo head = &transaction->head;
 
+		if (head->len == 0)
+			put_head(stream, head, transaction->commit_lsn, &transaction->commit_time);
 		derive_json_piece(out, head->data, head->len);
+		derive_json_uint64(out, transaction->ordinal);
 	}
 	else
-		put_source(stream, out);
-	derive_json_literal(out, ",\"datacontenttype\":\"application/json\",\"type\":");
+	{
+		put_head(stream, out, lsn, NULL);
+		derive_json_literal(out, "0");
+	}
+	derive_json_literal(out, "\",\"type\":");
 	return out;
 }
 
@@ -91,15 +87,14 @@ put_place(StringInfo out, const TextTransaction *transaction, XLogRecPtr lsn)
 {
 	if (transaction)
 	{
-		derive_json_literal(out, "\"xid\":");
+		derive_json_literal(out, ",\"xid\":");
 		derive_json_uint64(out, transaction->full_xid);
 		derive_json_literal(out, ",\"commit_lsn\":");
 		derive_json_lsn(out, transaction->commit_lsn);
 		derive_json_literal(out, ",\"ordinal\":");
 		derive_json_uint64(out, transaction->ordinal);
-		derive_json_literal(out, ",");
 	}
-	derive_json_literal(out, "\"lsn\":");
+	derive_json_literal(out, ",\"lsn\":");
 	derive_json_lsn(out, lsn);
 	if (transaction && transaction->origin)
 	{
@@ -108,23 +103,22 @@ put_place(StringInfo out, const TextTransaction *transaction, XLogRecPtr lsn)
 	}
 }
 
-/* The heading is the subject, "schema.table". */
+/* The heading is the subject, "schema.table", and the data up to the names. */
 static void
 cloudevents_heading(TextStream *stream, StringInfo out, const TextRelation *relation)
 {
 	char *subject = psprintf("%s.%s", relation->schema, relation->table);
+	StringInfoData names;
 
 	derive_json_literal(out, ",\"subject\":");
 	derive_json_cstring(out, subject);
-	pfree(subject);
-}
-
-/* Appends the subject and opens the data. */
-static void
-open_data(StringInfo out, const TextRelation *relation)
-{
-	derive_json_piece(out, relation->heading, relation->heading_len);
 	derive_json_literal(out, ",\"data\":{");
+	initStringInfo(&names);
+	derive_text_put_names(stream, &names, relation);
+	/* they begin with a comma */
+	derive_json_piece(out, names.data + 1, names.len - 1);
+	pfree(names.data);
+	pfree(subject);
 }
 
 /* Closes data and event. */
@@ -152,9 +146,8 @@ cloudevents_change(TextStream *stream, TextTransaction *transaction, TextChange 
 			derive_json_literal(out, "\"pg_derive.delete\"");
 			break;
 	}
-	open_data(out, change->relation);
+	derive_json_piece(out, change->relation->heading, change->relation->heading_len);
 	put_place(out, transaction, change->lsn);
-	derive_text_put_names(stream, out, change->relation);
 	derive_text_put_rows(out, change);
 	close_event(stream, out);
 }
@@ -166,9 +159,8 @@ cloudevents_truncate(TextStream *stream, TextTransaction *transaction,
 	StringInfo out = open_event(stream, transaction, truncate->lsn);
 
 	derive_json_literal(out, "\"pg_derive.truncate\"");
-	open_data(out, truncate->relation);
+	derive_json_piece(out, truncate->relation->heading, truncate->relation->heading_len);
 	put_place(out, transaction, truncate->lsn);
-	derive_text_put_names(stream, out, truncate->relation);
 	derive_json_literal(out, ",\"cascade\":");
 	derive_json_bool(out, truncate->cascade);
 	derive_json_literal(out, ",\"restart_identity\":");
@@ -183,23 +175,18 @@ cloudevents_message(TextStream *stream, TextTransaction *transaction,
 	StringInfo out = open_event(stream, transaction, message->lsn);
 
 	if (message->is_snapshot)
-		derive_json_literal(out, "\"pg_derive.snapshot\",\"data\":{");
+	{
+		derive_json_literal(out, "\"pg_derive.snapshot\",\"data\":{\"snapshot\":");
+		derive_json_string(out, message->content, message->content_len);
+		put_place(out, transaction, message->lsn);
+	}
 	else
 	{
 		derive_json_literal(out, "\"pg_derive.message\",\"subject\":");
 		derive_json_cstring(out, message->prefix);
-		derive_json_literal(out, ",\"data\":{");
-	}
-	put_place(out, transaction, message->lsn);
-	if (message->is_snapshot)
-	{
-		derive_json_literal(out, ",\"snapshot\":");
-		derive_json_string(out, message->content, message->content_len);
-	}
-	else
-	{
-		derive_json_literal(out, ",\"prefix\":");
+		derive_json_literal(out, ",\"data\":{\"prefix\":");
 		derive_json_cstring(out, message->prefix);
+		put_place(out, transaction, message->lsn);
 		derive_text_put_content(out, message);
 	}
 	close_event(stream, out);

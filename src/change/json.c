@@ -264,7 +264,8 @@ derive_json_base64(StringInfo out, const char *bytes, int len)
 
 	derive_json_literal(out, "\"");
 	enlargeStringInfo(out, room + 1);
-	written = pg_b64_encode(bytes, len, out->data + out->len, room);
+	/* its bytes are char or, from PostgreSQL 18 on, uint8 */
+	written = pg_b64_encode((const void *) bytes, len, out->data + out->len, room);
 	if (written < 0)
 		elog(ERROR, "could not encode %d bytes as base64", len);
 	out->len += written;

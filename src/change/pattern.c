@@ -206,25 +206,39 @@ derive_pattern_read_wal2json(const char *text, int nparts, bool exclude, List **
 
 /* ---------- matching ---------- */
 
-/* Returns true if a part, from its character i on, matches all of the text. */
+/*
+ * Returns true if a part matches all of the text.  What a star has passed over grows by one
+ * character at a time; only the last star's can, since a later one serves as well as an
+ * earlier one.
+ */
 static bool
-part_matches(const PatternPart *part, int i, const char *text)
+part_matches(const PatternPart *part, const char *text)
 {
-	for (; i < part->len; i++, text++)
+	int i = 0;
+	int star = -1;			   /* the last one so far */
+	const char *passed = NULL; /* behind what it has passed over */
+
+	while (*text != '\0' || i < part->len)
 	{
-		if (part->wild[i])
+		if (i < part->len && part->wild[i])
 		{
-			do
-			{
-				if (part_matches(part, i + 1, text))
-					return true;
-			} while (*text++ != '\0');
-			return false;
+			star = i++;
+			passed = text;
 		}
-		if (*text == '\0' || *text != part->text[i])
+		else if (i < part->len && *text != '\0' && *text == part->text[i])
+		{
+			i++;
+			text++;
+		}
+		else if (star >= 0 && *passed != '\0')
+		{
+			text = ++passed;
+			i = star + 1;
+		}
+		else
 			return false;
 	}
-	return *text == '\0';
+	return true;
 }
 
 /* Returns true if the first nparts of a pattern match the name. */
@@ -232,7 +246,7 @@ static bool
 pattern_matches(const Pattern *pattern, const char *const *name, int nparts)
 {
 	for (int i = 0; i < nparts; i++)
-		if (!part_matches(&pattern->parts[i], 0, name[i]))
+		if (!part_matches(&pattern->parts[i], name[i]))
 			return false;
 	return true;
 }

@@ -88,6 +88,12 @@ SELECT r::jsonb ->> 'op' AS op, r::jsonb ->> 'table' AS "table", r::jsonb -> 'ne
 FROM records('change_stream', 'tables', 'change_stream.parted, "change_stream"."Q""uote, d.ot"', 'messages', '!*') r;
 SELECT r::jsonb ->> 'op' AS op, r::jsonb ->> 'table' AS "table", r::jsonb -> 'ordinal' AS ordinal
 FROM records('change_stream', 'tables', 'Change_Stream.O*, !*.computed', 'operations', 'delete, truncate', 'messages', 'aud*, !b*') r;
+SELECT p.pattern, string_agg(DISTINCT r::jsonb ->> 'table', ' ' ORDER BY r::jsonb ->> 'table') AS tables
+FROM (VALUES ('change_stream.*'), ('change_stream.*e'), ('change_stream.*a*e*'), ('change_stream.w*e'), ('change_stream.w*w*'),
+        ('change_stream."*"'), ('"Change_Stream".*'), ('*.*, !change_stream.*e'), ('!*.p*'), ('!*.parted'), ('*.parted, !*.*_low'),
+        ('change*.w**,*.orders')) p(pattern),
+    LATERAL (SELECT * FROM records('change_stream', 'tables', p.pattern || ', !test.*', 'messages', '!*') r) r
+WHERE r::jsonb ->> 'schema' = 'change_stream' GROUP BY p.pattern ORDER BY p.pattern COLLATE "C";
 SELECT r::jsonb ->> 'op' AS op, r::jsonb -> 'key' AS key, r::jsonb -> 'old' AS old, r::jsonb -> 'new' AS new
 FROM records('change_stream', 'columns', 'change_stream.orders.id, change_stream.orders.c*, !*.*.customer, !*.whole.doc',
     'tables', 'change_stream.orders, change_stream.whole', 'messages', '!*') r

@@ -459,6 +459,9 @@ is(scalar(grep { $_->{op} eq 'commit' } @all), 4, 'without: four transactions co
 
 # ---------------------------------------------------------------- what is refused
 
+create_slot('pieces_again');
+$node->safe_psql('postgres', q{INSERT INTO big VALUES (1, 'again')});
+
 my $own = $node->safe_psql('postgres', 'SELECT slot_name FROM derive.pipelines');
 like(sql_error($node, "SELECT pg_create_logical_replication_slot('$own', 'pg_derive')"),
 	qr/already exists|belongs to the pipeline/, "the pipeline's slot cannot be made by others");
@@ -470,5 +473,14 @@ my ($exit, $stdout, $stderr) = $node->pg_recvlogical_upto('postgres', 'whole',
 	$node->safe_psql('postgres', 'SELECT pg_current_wal_lsn()'), 60, colour => 'red');
 isnt($exit, 0, 'an unknown option is an error over the protocol, too');
 like($stderr, qr/unknown option "colour".*HINT:.*"tables"/s, 'which says what there is');
+
+# Slots and their consumers need nothing of the pipelines: not even the library at the start.
+$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
+$node->restart;
+my @again = grep { $_->{op} eq 'insert' } consume('pieces_again', 'postgres', tables => 'public.big');
+is(scalar(@again), 1, 'it works without shared_preload_libraries, too');
+
+$node->stop;
+unlike(slurp_file($node->logfile), qr/(PANIC|FATAL:  (?!terminating)|TRAP|WARNING:)/, 'nothing alarming in the log');
 
 done_testing();
