@@ -60,7 +60,7 @@ typedef struct External
 	LogicalDecodingContext *ctx;
 	ExternalRelations *relations;
 	MemoryContext change_context; /* reset after each change */
-	TextTransaction *whole;		  /* a transaction that comes as a whole; used again */
+	MemoryContext whole_context;  /* of a transaction that comes as a whole */
 	TextTransaction *transaction; /* the one at hand */
 	bool unwanted;				  /* it comes from an origin that was not asked for */
 	bool in_piece;				  /* within a piece of a transaction in progress */
@@ -125,12 +125,18 @@ refuse_own_slot(const ReplicationSlot *slot)
 			 errhint("Create a slot of another name with output plugin pg_derive.")));
 }
 
-/* Makes a transaction with a context of its own. */
-static TextTransaction *
-make_transaction(External *external)
+/* Makes a context for a transaction. */
+static MemoryContext
+make_context(External *external)
 {
-	MemoryContext context = AllocSetContextCreate(
-		external->ctx->context, "pg_derive external transaction", ALLOCSET_SMALL_SIZES);
+	return AllocSetContextCreate(external->ctx->context, "pg_derive external transaction",
+								 ALLOCSET_SMALL_SIZES);
+}
+
+/* Makes a transaction that lives in a context of its own. */
+static TextTransaction *
+make_transaction(MemoryContext context)
+{
 	TextTransaction *transaction = MemoryContextAllocZero(context,
 														  sizeof(TextTransaction));
 
@@ -169,7 +175,7 @@ external_startup(LogicalDecodingContext *ctx, OutputPluginOptions *options, bool
 		ctx->context, "pg_derive external change", ALLOCSET_DEFAULT_SIZES);
 	external->relations = derive_external_relations_create(&external->stream,
 														   ctx->context);
-	external->whole = make_transaction(external);
+	external->whole_context = make_context(external);
 }
 
 /* ---------- origins ---------- */
@@ -263,10 +269,9 @@ static void
 start_whole(External *external, const ReorderBufferTXN *txn)
 {
 	derive_external_relations_trim(external->relations);
-	MemoryContextDelete(external->whole->context);
-	external->whole = make_transaction(external);
-	start_transaction(external, external->whole, txn);
-	set_end(external->whole, txn);
+	MemoryContextReset(external->whole_context);
+	start_transaction(external, make_transaction(external->whole_context), txn);
+	set_end(external->transaction, txn);
 	set_origin(external, txn->origin_id);
 	external->in_piece = false; /* an error may have cut a piece short */
 }
@@ -559,7 +564,7 @@ external_stream_start(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 	derive_external_relations_trim(external->relations);
 	if (txn->output_plugin_private == NULL)
 	{
-		TextTransaction *transaction = make_transaction(external);
+		TextTransaction *transaction = make_transaction(make_context(external));
 
 		start_transaction(external, transaction, txn);
 		transaction->in_progress = true;

@@ -9,6 +9,8 @@
 #     content);
 #   - json and cloudevents of ours against pgoutput, which sends less: values without names.
 # All slots start at one point.  One stretch of many small transactions, one of a single large one.
+# The bounds are for the latter: of a transaction with one row, most of the time is the server's
+# own, whatever the plugin does.
 #
 # Memory: the most that a walsender of its own has resident while pg_recvlogical reads a
 # transaction, for two sizes, in the private part.
@@ -75,7 +77,7 @@ drop_slots()
     done
 }
 
-measure()           # item writer
+measure()           # item writer bound-for-wal2json bound-for-pgoutput
 {
     local round theirs pgoutput ours format
     local -A ratios=()
@@ -98,8 +100,8 @@ measure()           # item writer
     done
     # shellcheck disable=SC2086 -- lists of numbers
     {
-        result "plugin $1: speed of wal2json format / wal2json" "" ">= 2" ${ratios[wal2json]}
-        result "plugin $1: speed of json / pgoutput" "" ">= 1" ${ratios[json]}
+        result "plugin $1: speed of wal2json format / wal2json" "" "$3" ${ratios[wal2json]}
+        result "plugin $1: speed of json / pgoutput" "" "$4" ${ratios[json]}
         result "plugin $1: speed of cloudevents / pgoutput" "" "" ${ratios[cloudevents]}
         result "plugin $1: speed of debezium / pgoutput" "" "" ${ratios[debezium]}
     }
@@ -130,8 +132,8 @@ walsender_memory()  # rows streaming
     echo "$peak"
 }
 
-measure "$BENCH_DECODE_TRANSACTIONS small transactions" write_small
-measure "$BENCH_DECODE_ROWS rows in one transaction" write_large
+measure "$BENCH_DECODE_TRANSACTIONS small transactions" write_small "" ""
+measure "$BENCH_DECODE_ROWS rows in one transaction" write_large ">= 2" ">= 1"
 
 small=$((BENCH_PLUGIN_ROWS / 1000))
 for streaming in off on; do

@@ -140,8 +140,17 @@ ALTER TYPE temper RENAME VALUE 'happy' TO 'glad';
 ALTER TABLE moving RENAME TO moved;
 ALTER TABLE moved ADD COLUMN late int DEFAULT 7;
 UPDATE moved SET mood = 'glad' WHERE id = 1;
+ALTER TYPE temper RENAME TO humour;                       -- tells no relation
+UPDATE moved SET late = 8;
+ALTER SCHEMA change_stream RENAME TO change_stream_new;   -- neither does this
+UPDATE change_stream_new.moved SET late = 9;
+ALTER SCHEMA change_stream_new RENAME TO change_stream;
+ALTER TABLE moved REPLICA IDENTITY NOTHING;
+UPDATE moved SET late = 10;
+ALTER TABLE moved REPLICA IDENTITY FULL;
+UPDATE moved SET id = 2;
 DROP TABLE moved;
-SELECT * FROM records('change_stream_ddl', 'format', 'wal2json', 'include-transaction', 'off');
+SELECT * FROM records('change_stream_ddl', 'format', 'wal2json', 'include-transaction', 'off', 'tables', 'change_stream*.*');
 
 -- Errors.
 SELECT * FROM records('change_stream', 'format', 'internal');

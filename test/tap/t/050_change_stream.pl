@@ -252,6 +252,13 @@ is($seen{ty_bytea}{3}, '3q2+7w==', 'debezium: bytea is base64');
 is($seen{ty_jsonb}{2}, '"x"', 'debezium: jsonb is a string');
 is($seen{ty_interval}{2}, 'P10M3DT-4H-5M-6.789S', 'debezium: an interval of ISO 8601');
 
+# White space between the tokens of json must not break the line.
+$node->safe_psql('postgres', q{CREATE TABLE lines (id int PRIMARY KEY, j json)});
+create_slot('lines');
+$node->safe_psql('postgres', q{INSERT INTO lines VALUES (1, E'{\n\t"a":\r\n [1,\n2]}')});
+my ($line) = grep { $_->{op} eq 'insert' } consume('lines', 'postgres');
+is_deeply($line->{new}{j}, { a => [ 1, 2 ] }, 'json over several lines is one line');
+
 # ---------------------------------------------------------------- side by side with wal2json
 
 # What of wal2json's record must be in ours.
