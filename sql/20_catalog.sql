@@ -47,9 +47,11 @@ CREATE TABLE derive_state.frontier
 	frontier          pg_snapshot NOT NULL,
 	applied_lsn       pg_lsn      NOT NULL,
 	restart_lsn       pg_lsn      NOT NULL,
-	system_identifier bigint      NOT NULL
+	system_identifier bigint      NOT NULL,
+	published_lsn     pg_lsn      NOT NULL
 ) WITH (fillfactor = 10, autovacuum_vacuum_threshold = 1000000);
 COMMENT ON TABLE derive_state.frontier IS 'one row: which source transactions the live views contain';
+COMMENT ON COLUMN derive_state.frontier.published_lsn IS 'commits that start before this are in the outboxes';
 COMMENT ON COLUMN derive_state.frontier.restart_lsn IS 'decoding starts here after a restart';
 
 REVOKE ALL ON SEQUENCE derive_state.view_id FROM PUBLIC;

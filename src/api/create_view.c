@@ -505,11 +505,41 @@ check_leaf_identity(Oid root, Oid leaf, Bitmapset *columns)
 		set_identity(leaf);
 }
 
+/* Makes sure that a table, or each of its partitions, logs old rows with some columns. */
+static void
+check_identity(Oid relid, Bitmapset *columns)
+{
+	ListCell *lc;
+
+	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
+		check_leaf_identity(relid, relid, columns);
+	else
+		foreach (lc, find_all_inheritors(relid, AccessShareLock, NULL))
+			if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
+				check_leaf_identity(relid, lfirst_oid(lc), columns);
+}
+
+/* Makes sure that a table logs old rows in full, see view_functions.h. */
+void
+derive_api_require_full_identity(Oid relid)
+{
+	Relation rel = table_open(relid, NoLock);
+	Bitmapset *columns = NULL;
+
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+		if (!TupleDescAttr(RelationGetDescr(rel), i)->attisdropped)
+			columns = bms_add_member(columns, i + 1);
+	table_close(rel, NoLock);
+	SPI_connect();
+	check_identity(relid, columns);
+	SPI_finish();
+}
+
 /* Makes sure that all sources log old rows as far as the view needs them. */
 static void
 check_identities(NewView *view)
 {
-	ListCell *lc, *lp;
+	ListCell *lc;
 
 	if (view->root != NULL && view->root->explain)
 		return;
@@ -518,16 +548,8 @@ check_identities(NewView *view)
 	{
 		PlanSource *source = lfirst(lc);
 
-		if (derive_catalog_has_view(source->relid))
-			continue;
-		if (get_rel_relkind(source->relid) != RELKIND_PARTITIONED_TABLE)
-		{
-			check_leaf_identity(source->relid, source->relid, source->columns);
-			continue;
-		}
-		foreach (lp, find_all_inheritors(source->relid, AccessShareLock, NULL))
-			if (get_rel_relkind(lfirst_oid(lp)) == RELKIND_RELATION)
-				check_leaf_identity(source->relid, lfirst_oid(lp), source->columns);
+		if (!derive_catalog_has_view(source->relid))
+			check_identity(source->relid, source->columns);
 	}
 }
 

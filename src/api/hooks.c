@@ -27,6 +27,7 @@
 #include "commands/defrem.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
+#include "catalog/outbox_catalog.h"
 #include "shared/commit_hook.h"
 #include "shared/pipeline.h"
 #include "shared/view_stats.h"
@@ -44,8 +45,10 @@ relation_dropped(Oid relid)
 {
 	if (get_rel_relkind(relid) != RELKIND_RELATION ||
 		get_rel_persistence(relid) == RELPERSISTENCE_TEMP ||
-		!derive_catalog_has_view(relid))
+		(!derive_catalog_has_view(relid) && !derive_catalog_has_outbox(relid)))
 		return;
+	if (derive_catalog_has_outbox(relid))
+		derive_catalog_delete_outbox(relid);
 	derive_catalog_delete_view(relid);
 	derive_view_stats_forget(relid);
 	derive_commit_hook_catalog_changed(false);

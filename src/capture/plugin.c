@@ -40,6 +40,7 @@
 #include "access/xact.h"
 #include "base/compat.h"
 #include "base/step.h"
+#include "change/message.h"
 #include "capture/spool.h"
 #include "replication/output_plugin.h"
 #include "utils/datum.h"
@@ -395,7 +396,8 @@ send_change(ReorderBufferTXN *txn, RowChange *change, MapFeed *feed)
 		send_lost(txn, feed->source, lost);
 		return;
 	}
-	if (change->has_old && change->has_new && is_unchanged(entry, feed))
+	if (change->has_old && change->has_new && !feed->source->every &&
+		is_unchanged(entry, feed))
 		return;
 	if (change->has_old)
 		old_row = form_row(feed, -1, entry->old_slot);
@@ -507,6 +509,15 @@ plugin_message(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr me
 		return;
 	if (transactional)
 		send_begin(txn);
+	if (strcmp(prefix, DERIVE_MESSAGE_OUTBOX) == 0 &&
+		message_size == sizeof(OutboxAnnouncement))
+	{
+		OutboxAnnouncement announcement;
+
+		memcpy(&announcement, message, sizeof(announcement));
+		if (OidIsValid(announcement.source))
+			derive_map_announce(map, announcement.source);
+	}
 	derive_wire_put_message(transactional ? records() : &queue->buffer, transactional,
 							prefix, message, message_size);
 	if (transactional)

@@ -51,13 +51,14 @@ derive_catalog_extension_exists(void)
 }
 
 /*
- * Says whether a relation is a derived view.  Needs no snapshot, because it is
- * asked while relations are being dropped, perhaps the catalog itself.
+ * Says whether a table of the catalog, whose first column is a relation, has a row of it.
+ * Needs no snapshot, because it is asked while relations are being dropped, perhaps the
+ * catalog itself.
  */
-bool
-derive_catalog_has_view(Oid relid)
+static bool
+has_row(const char *table, Oid relid)
 {
-	Oid catalog = get_relname_relid("view", get_namespace_oid(DERIVE_STATE_SCHEMA, true));
+	Oid catalog = get_relname_relid(table, get_namespace_oid(DERIVE_STATE_SCHEMA, true));
 	Relation rel;
 	SysScanDesc scan;
 	ScanKeyData key;
@@ -72,6 +73,20 @@ derive_catalog_has_view(Oid relid)
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return found;
+}
+
+/* Says whether a relation is a derived view. */
+bool
+derive_catalog_has_view(Oid relid)
+{
+	return has_row("view", relid);
+}
+
+/* Says whether a relation is an outbox. */
+bool
+derive_catalog_has_outbox(Oid relid)
+{
+	return has_row("outbox", relid);
 }
 
 /* Runs a statement with parameters and checks its kind; the caller is connected. */
@@ -170,7 +185,8 @@ derive_catalog_read_frontier(CatalogFrontier *frontier)
 	bool isnull;
 
 	execute(
-		"SELECT frontier::pg_catalog.text, applied_lsn, restart_lsn, system_identifier"
+		"SELECT frontier::pg_catalog.text, applied_lsn, restart_lsn, system_identifier,"
+		" published_lsn"
 		" FROM derive_state.frontier",
 		0, NULL, NULL, NULL, true, SPI_OK_SELECT);
 	if (SPI_processed == 0)
@@ -181,6 +197,7 @@ derive_catalog_read_frontier(CatalogFrontier *frontier)
 	frontier->applied_lsn = DatumGetLSN(SPI_getbinval(tuple, desc, 2, &isnull));
 	frontier->restart_lsn = DatumGetLSN(SPI_getbinval(tuple, desc, 3, &isnull));
 	frontier->system_identifier = (uint64) get_int64(tuple, desc, 4);
+	frontier->published_lsn = DatumGetLSN(SPI_getbinval(tuple, desc, 5, &isnull));
 	return true;
 }
 
@@ -189,20 +206,22 @@ void
 derive_catalog_write_frontier(const CatalogFrontier *frontier)
 {
 	static SPIPlanPtr update = NULL;
-	Oid types[4] = {TEXTOID, LSNOID, LSNOID, INT8OID};
-	Datum values[4];
+	Oid types[5] = {TEXTOID, LSNOID, LSNOID, INT8OID, LSNOID};
+	Datum values[5];
 
 	values[0] = CStringGetTextDatum(frontier->frontier);
 	values[1] = LSNGetDatum(frontier->applied_lsn);
 	values[2] = LSNGetDatum(frontier->restart_lsn);
 	values[3] = Int64GetDatum((int64) frontier->system_identifier);
+	values[4] = LSNGetDatum(frontier->published_lsn);
 
 	if (update == NULL)
 	{
 		update = SPI_prepare(
 			"UPDATE derive_state.frontier SET frontier = $1::pg_catalog.pg_snapshot,"
-			" applied_lsn = $2, restart_lsn = $3, system_identifier = $4",
-			4, types);
+			" applied_lsn = $2, restart_lsn = $3, system_identifier = $4,"
+			" published_lsn = $5",
+			5, types);
 		if (update == NULL || SPI_keepplan(update) != 0)
 			elog(ERROR, "could not prepare the update of the frontier");
 	}
@@ -210,8 +229,8 @@ derive_catalog_write_frontier(const CatalogFrontier *frontier)
 		elog(ERROR, "could not update the frontier");
 	if (SPI_processed == 0)
 		execute(
-			"INSERT INTO derive_state.frontier VALUES ($1::pg_catalog.pg_snapshot, $2, $3, $4)",
-			4, types, values, NULL, false, SPI_OK_INSERT);
+			"INSERT INTO derive_state.frontier VALUES ($1::pg_catalog.pg_snapshot, $2, $3, $4, $5)",
+			5, types, values, NULL, false, SPI_OK_INSERT);
 }
 
 /* Writes a view's progress, in the tick's transaction; frontier may be NULL. */

@@ -26,6 +26,26 @@ typedef struct Cohort
 
 typedef struct Batch Batch;
 
+/* Where a record comes from. */
+typedef struct Origin
+{
+	uint64 xid;
+	XLogRecPtr commit_lsn;
+	TimestampTz commit_time;
+} Origin;
+
+/*
+ * Somebody who takes transactions strictly in the order of their commits, whatever is in
+ * cohorts' frontiers: behind one that is not visible yet all others wait, too.
+ */
+typedef struct CommitSink
+{
+	XLogRecPtr cursor; /* commits that start before this have been taken */
+	bool blocked;	   /* takes no more transactions in this tick; set by either side */
+	void (*take)(struct CommitSink *sink, const Origin *origin,
+				 const StreamRecord *record);
+} CommitSink;
+
 typedef struct BatchStats
 {
 	int64 transactions; /* fed to some cohort */
@@ -39,13 +59,15 @@ extern Batch *derive_batch_create(ChangeStream *stream);
 
 /*
  * Reads the stream up to target and gives every transaction that next contains to
- * the active cohorts that do not contain it yet.  cohorts: list of Cohort.
+ * the active cohorts that do not contain it yet, and to the sink, whose cursor moves on.
+ * cohorts: list of Cohort.
  */
-extern void derive_batch_collect(Batch *batch, List *cohorts, const Frontier *next,
-								 XLogRecPtr target, BatchStats *stats);
+extern void
+derive_batch_collect(Batch *batch, List *cohorts, CommitSink *sink, const Frontier *next,
+					 XLogRecPtr target, BatchStats *stats);
 
-/* After a tick: forgets kept transactions that all cohorts contain by now. */
-extern void derive_batch_prune(Batch *batch, List *cohorts);
+/* After a tick: forgets kept transactions that all cohorts contain and the sink took. */
+extern void derive_batch_prune(Batch *batch, List *cohorts, CommitSink *sink);
 
 /* Start of the oldest kept commit, or lsn if none is kept or that is lower. */
 extern XLogRecPtr derive_batch_oldest_kept(Batch *batch, XLogRecPtr lsn);

@@ -59,7 +59,7 @@
 
 /* Makes the maintainer from what is stored; in a transaction of its own. */
 Maintainer *
-derive_maintainer_create(Pipeline *pipeline)
+derive_maintainer_create(Pipeline *pipeline, Publisher *publisher)
 {
 	MemoryContext context = AllocSetContextCreate(
 		TopMemoryContext, "pg_derive maintainer", ALLOCSET_DEFAULT_SIZES);
@@ -72,6 +72,7 @@ derive_maintainer_create(Pipeline *pipeline)
 	m->tick_context = AllocSetContextCreate(context, "pg_derive tick",
 											ALLOCSET_DEFAULT_SIZES);
 	m->pipeline = pipeline;
+	m->publisher = publisher;
 	m->system_identifier = GetSystemIdentifier();
 	m->first_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
 
@@ -84,6 +85,7 @@ derive_maintainer_create(Pipeline *pipeline)
 	{
 		main_cohort->frontier = derive_frontier_parse(stored.frontier);
 		main_cohort->lsn = stored.applied_lsn;
+		publisher->sink.cursor = stored.published_lsn;
 		m->unconfirmed_lsn = stored.restart_lsn;
 	}
 	else
@@ -97,7 +99,7 @@ derive_maintainer_create(Pipeline *pipeline)
 	/* The stored frontier may be a commit that only the last applier waited to flush. */
 	XLogFlush(derive_lsn_reachable(GetXLogInsertRecPtr()));
 
-	m->views = derive_view_set_create();
+	m->views = derive_view_set_create(publisher);
 	derive_view_set_reload(m->views, &m->cohorts);
 	pg_atomic_write_u64(&pipeline->applied_lsn, main_cohort->lsn);
 	return m;
@@ -142,6 +144,7 @@ begin_locked(Maintainer *m)
 		StartTransactionCommand();
 		XactIsoLevel = XACT_REPEATABLE_READ;
 		derive_view_set_lock(m->views);
+		m->publisher->begin(m->publisher);
 		if (!derive_view_set_has_invalidations())
 			return;
 		if (tries == MAX_RELOADS)
@@ -362,6 +365,7 @@ write_frontier(Maintainer *m, XLogRecPtr restart_lsn)
 	row.frontier = derive_frontier_text(derive_main_cohort(m)->frontier);
 	row.applied_lsn = derive_main_cohort(m)->lsn;
 	row.restart_lsn = restart_lsn;
+	row.published_lsn = m->publisher->sink.cursor;
 	row.system_identifier = m->system_identifier;
 	derive_catalog_write_frontier(&row);
 	m->frontier_stored = true;
@@ -503,14 +507,15 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	MemoryContextSwitchTo(m->tick_context);
 	split_cohorts(m);
 	foreach (lc, m->cohorts)
-		derive_view_set_prepare_deltas(m->views, lfirst(lc));
+		derive_view_set_prepare_deltas(m->views, lfirst(lc),
+									   lfirst(lc) == derive_main_cohort(m));
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	next = derive_frontier_from_snapshot(GetActiveSnapshot());
 	target = Max(position_behind_snapshot(m, next),
 				 pg_atomic_read_u64(&m->pipeline->wait_lsn));
 	DERIVE_STEP("tick-snapshot");
-	derive_batch_collect(m->batch, m->cohorts, next, target, &stats);
+	derive_batch_collect(m->batch, m->cohorts, &m->publisher->sink, next, target, &stats);
 	DERIVE_STEP("tick-drained");
 	if (stats.interest_version != m->barrier.version)
 		derive_barrier_take(&m->barrier, m->context, stats.interest_version);
@@ -521,11 +526,13 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	derive_view_stop_readers(m);
 	foreach (lc, m->views->views)
 		derive_view_process(m, lfirst(lc), next);
+	m->publisher->write(m->publisher, m->cohorts, target);
+	DERIVE_STEP("tick-published");
 	reset_deltas(m);
 
 	bound_retention(m);
 	advance_cohorts(m, next, derive_batch_oldest_deferred(m->batch, target));
-	derive_batch_prune(m->batch, m->cohorts);
+	derive_batch_prune(m->batch, m->cohorts, &m->publisher->sink);
 	restart_lsn = derive_batch_oldest_kept(m->batch, stats.decoded_lsn);
 
 	write = store(m, &stats, restart_lsn, frontier_request);
@@ -536,6 +543,13 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	DERIVE_STEP("tick-committed");
 
 	expect_flush(m, restart_lsn);
+	if (m->publisher->reread)
+	{
+		/* what waits for the catalog to be read is not applied yet: go on waiting */
+		m->publisher->reread = false;
+		m->views->catalog_changed = true;
+		request = pg_atomic_read_u64(&m->pipeline->tick_done);
+	}
 	result->transactions = stats.transactions;
 	result->changes = stats.changes;
 	result->deferred = stats.deferred;

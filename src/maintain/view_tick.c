@@ -120,8 +120,8 @@ run_protected(Maintainer *m, LiveView *view, bool recompute, SourceDelta *out,
 static void
 maintain(Maintainer *m, LiveView *view, bool recompute)
 {
-	SourceDelta *out = view->cohort ? derive_delta_find(&view->cohort->deltas, view->view)
-									: NULL;
+	Cohort *cohort = view->cohort ? view->cohort : derive_main_cohort(m);
+	SourceDelta *out = derive_delta_find(&cohort->deltas, view->view);
 	bool repair = false;
 	bool diverged = false;
 	RunnerStats stats;

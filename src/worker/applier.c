@@ -27,6 +27,7 @@
 #include "capture/stream.h"
 #include "catalog/view_catalog.h"
 #include "maintain/tick.h"
+#include "publish/outbox.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -343,7 +344,7 @@ derive_applier_main(Datum arg)
 		catalog_seen = pg_atomic_read_u64(&pipeline->catalog_version);
 		if (!extension_exists())
 			retire(NULL);
-		m = derive_maintainer_create(pipeline);
+		m = derive_maintainer_create(pipeline, derive_outbox_publisher());
 		start_stream(m, &catalog_seen);
 		run(m, catalog_seen);
 	}
