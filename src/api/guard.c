@@ -8,7 +8,8 @@
  * change its columns, restrict its rows, divert writes or take the read-only trigger
  * away is refused here, before the command runs.  (That trigger and the key's index
  * cannot be dropped because they depend internally on the table.)  Nothing is looked
- * up for other commands than these few.
+ * up for other commands than these few.  The same holds for outboxes and their partitions,
+ * whose trigger a restore may bring.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,26 +18,57 @@
 #include "api/guard.h"
 
 #include "catalog/namespace.h"
+#include "catalog/outbox_catalog.h"
+#include "catalog/partition.h"
 #include "catalog/view_catalog.h"
 #include "nodes/parsenodes.h"
+#include "publish/partitions.h"
+#include "utils/lsyscache.h"
 
-/* Returns true if a name in a command is that of a derived view. */
+/* Returns true if a relation is an outbox or a partition of one. */
+static bool
+is_outbox(const RangeVar *relation)
+{
+	Oid relid = RangeVarGetRelid(relation, NoLock, true);
+
+	return OidIsValid(relid) &&
+		   (derive_catalog_has_outbox(relid) ||
+			(get_rel_relispartition(relid) &&
+			 derive_catalog_has_outbox(get_partition_parent(relid, true))));
+}
+
+/* Returns true if a name in a command is that of a derived view or an outbox. */
 static bool
 is_view(const RangeVar *relation)
 {
 	Oid relid = RangeVarGetRelid(relation, NoLock, true);
 
-	return OidIsValid(relid) && derive_catalog_has_view(relid);
+	return OidIsValid(relid) && (derive_catalog_has_view(relid) || is_outbox(relation));
 }
 
-/* Refuses a command. */
+/* Refuses a command; hint: what to do instead if it is a derived view. */
 static void
 refuse(const RangeVar *relation, const char *hint)
 {
+	if (is_outbox(relation))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("cannot do this to outbox \"%s\"", relation->relname),
+				 errdetail("Its rows are written by the pipeline and never changed."),
+				 errhint("Drop it and create another one, or read it by a view.")));
 	ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
 					errmsg("cannot do this to derived view \"%s\"", relation->relname),
 					errdetail("Its columns and rows follow from its query."),
 					errhint("%s", hint)));
+}
+
+/* Returns true for the trigger that makes outboxes append-only, which a restore brings. */
+static bool
+is_own_trigger(const CreateTrigStmt *create)
+{
+	return list_length(create->funcname) == 2 &&
+		   strcmp(strVal(linitial(create->funcname)), DERIVE_STATE_SCHEMA) == 0 &&
+		   strcmp(strVal(lsecond(create->funcname)), "reject_outbox_write") == 0;
 }
 
 /* Returns true if a part of ALTER TABLE leaves columns, rows and guard alone. */
@@ -102,12 +134,15 @@ check_create(const CreateStmt *create)
 void
 derive_guard_check(Node *command)
 {
+	if (derive_partitions_at_work())
+		return;
 	if (IsA(command, AlterTableStmt) &&
 		((AlterTableStmt *) command)->objtype == OBJECT_TABLE)
 		check_alter((AlterTableStmt *) command);
 	else if (IsA(command, CreateStmt))
 		check_create((CreateStmt *) command);
 	else if (IsA(command, CreateTrigStmt) &&
+			 !is_own_trigger((CreateTrigStmt *) command) &&
 			 is_view(((CreateTrigStmt *) command)->relation))
 		refuse(((CreateTrigStmt *) command)->relation,
 			   "Put the trigger on the tables that the query reads.");

@@ -22,12 +22,12 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
+#include "catalog/outbox_catalog.h"
 #include "catalog/view_catalog.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
-#include "catalog/outbox_catalog.h"
 #include "shared/commit_hook.h"
 #include "shared/pipeline.h"
 #include "shared/view_stats.h"
@@ -43,7 +43,9 @@ static ProcessUtility_hook_type previous_utility = NULL;
 static void
 relation_dropped(Oid relid)
 {
-	if (get_rel_relkind(relid) != RELKIND_RELATION ||
+	char kind = get_rel_relkind(relid);
+
+	if ((kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE) ||
 		get_rel_persistence(relid) == RELPERSISTENCE_TEMP ||
 		(!derive_catalog_has_view(relid) && !derive_catalog_has_outbox(relid)))
 		return;

@@ -18,38 +18,50 @@
 #include "access/genam.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "api/outbox_functions.h"
 #include "api/view_functions.h"
 #include "base/errors.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/outbox_catalog.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "change/message.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
 #include "parser/parser.h"
 #include "publish/emission.h"
 #include "publish/outbox.h"
+#include "publish/partitions.h"
 #include "replication/message.h"
 #include "shared/commit_hook.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/guc.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/numeric.h"
+#include "utils/pg_lsn.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
+#include "utils/wait_event.h"
 
 PG_FUNCTION_INFO_V1(derive_create_outbox);
 PG_FUNCTION_INFO_V1(derive_drop_outbox);
 PG_FUNCTION_INFO_V1(derive_emit);
 PG_FUNCTION_INFO_V1(derive_reject_outbox_write);
-PG_FUNCTION_INFO_V1(derive_caller);
+PG_FUNCTION_INFO_V1(derive_event_headers);
+
+#define AWAIT_PIPELINE 10000 /* ms */
 
 /* Runs one statement with the caller's rights. */
 static void
@@ -61,6 +73,17 @@ run(const char *sql)
 	SPI_finish();
 }
 
+/* Says whether an expression looks at other rows than those of its change. */
+static bool
+looks_elsewhere(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubLink) || (IsA(node, FuncCall) && ((FuncCall *) node)->over != NULL))
+		return true;
+	return raw_expression_tree_walker(node, looks_elsewhere, context);
+}
+
 /*
  * Checks that a text is one expression and nothing else, so that it can stand between
  * parentheses in a statement and cannot end them.
@@ -70,12 +93,17 @@ check_expression(const char *argument, const char *text)
 {
 	List *parsed;
 	SelectStmt *select;
-	ResTarget *target;
+	ResTarget *target = NULL;
+	int level;
 	bool good;
 
 	if (text == NULL)
 		return;
+	level = NewGUCNestLevel(); /* the applier reads it with this setting */
+	(void) set_config_option("standard_conforming_strings", "on", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	parsed = raw_parser(psprintf("SELECT %s", text), RAW_PARSE_DEFAULT);
+	AtEOXact_GUC(false, level);
 	select = list_length(parsed) == 1
 				 ? (SelectStmt *) linitial_node(RawStmt, parsed)->stmt
 				 : NULL;
@@ -99,6 +127,48 @@ check_expression(const char *argument, const char *text)
 						errmsg("argument \"%s\" is not an expression", argument),
 						errdetail("It is: %s", text),
 						errhint("Give one SQL expression, such as (new).id.")));
+	if (looks_elsewhere((Node *) target->val, NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("argument \"%s\" has a subquery or a window function", argument),
+				 errdetail("An event follows from one change alone."),
+				 errhint("Create the outbox over a derived view that joins.")));
+}
+
+/* Checks for how long events are to be kept. */
+static void
+check_retain(const Interval *retain)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Datum then = DirectFunctionCall2(timestamptz_mi_interval, TimestampTzGetDatum(now),
+									 IntervalPGetDatum(retain));
+
+	if (DatumGetTimestampTz(then) > now - USECS_PER_SEC)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("retain must be at least a second")));
+}
+
+/*
+ * Waits, but not for ever, until the pipeline reads the log: what an outbox's source did
+ * before that is lost, and the outbox begins with a gap.  The pipeline itself may wait
+ * for this transaction if it has written anything.
+ */
+static void
+await_pipeline(Pipeline *pipeline)
+{
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													   AWAIT_PIPELINE);
+
+	ConditionVariablePrepareToSleep(&pipeline->tick_cv);
+	while (pipeline->state != PIPELINE_RUNNING &&
+		   !TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
+		   GetCurrentTimestamp() < deadline)
+	{
+		(void) ConditionVariableTimedSleep(&pipeline->tick_cv, AWAIT_PIPELINE,
+										   PG_WAIT_EXTENSION);
+		CHECK_FOR_INTERRUPTS();
+	}
+	ConditionVariableCancelSleep();
 }
 
 /* Returns an argument of type text, or NULL. */
@@ -179,9 +249,9 @@ default_key(const CatalogOutbox *row)
 	return psprintf("pg_catalog.jsonb_build_array(%s)::text", sql.data);
 }
 
-/* Makes the table and returns its oid. */
+/* Makes the table with its first partition and returns its oid. */
 static Oid
-make_table(const char *name)
+make_table(const char *name, int64 id)
 {
 	RangeVar *rv = makeRangeVarFromNameList(
 		textToQualifiedNameList(cstring_to_text(name)));
@@ -190,18 +260,14 @@ make_table(const char *name)
 	Oid relid;
 
 	run(psprintf(
-		"CREATE TABLE %s (position bigint PRIMARY KEY, id uuid NOT NULL UNIQUE,"
+		"CREATE TABLE %s (position bigint PRIMARY KEY, id uuid NOT NULL,"
 		" aggregatetype text NOT NULL, aggregateid text, type text NOT NULL,"
-		" payload jsonb, headers jsonb NOT NULL, created_at timestamptz NOT NULL)",
+		" payload jsonb, headers jsonb NOT NULL, created_at timestamptz NOT NULL)"
+		" PARTITION BY RANGE (position)",
 		qualified));
 	relid = get_relname_relid(rv->relname, schema);
-	run(psprintf(
-		"CREATE TRIGGER pg_derive_append_only"
-		" BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s"
-		" FOR EACH STATEMENT EXECUTE FUNCTION derive_state.reject_outbox_write()",
-		qualified));
-	run(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER pg_derive_append_only",
-				 qualified));
+	derive_partition_guard(qualified);
+	derive_partition_make(relid, id, 1);
 	return relid;
 }
 
@@ -229,7 +295,8 @@ derive_create_outbox(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(6))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("name and retain must not be null")));
-	(void) derive_api_pipeline();
+	check_retain(PG_GETARG_INTERVAL_P(6));
+	await_pipeline(derive_api_pipeline());
 	row.topic = text_argument(fcinfo, 2);
 	row.key = text_argument(fcinfo, 3);
 	row.payload = text_argument(fcinfo, 4);
@@ -251,7 +318,7 @@ derive_create_outbox(PG_FUNCTION_ARGS)
 		row.topic = OidIsValid(row.source) ? get_rel_name(row.source)
 										   : text_argument(fcinfo, 0);
 	row.id = derive_catalog_next_outbox_id();
-	row.outbox = make_table(text_argument(fcinfo, 0));
+	row.outbox = make_table(text_argument(fcinfo, 0), row.id);
 	derive_outbox_check(&row);
 	if (OidIsValid(row.source))
 	{
@@ -260,15 +327,14 @@ derive_create_outbox(PG_FUNCTION_ARGS)
 		recordDependencyOn(&table, &source, DEPENDENCY_NORMAL);
 	}
 	row.created_xid = U64FromFullTransactionId(GetTopFullTransactionId());
-	row.created_lsn = announce(&row);
+	row.published = announce(&row);
 	derive_catalog_insert_outbox(&row, PG_GETARG_DATUM(6));
 	derive_commit_hook_catalog_changed(false);
 	PG_RETURN_OID(row.outbox);
 }
 
-/* Returns the row of an outbox; throws if the relation is none. */
-static CatalogOutbox *
-find_outbox(Oid outbox)
+CatalogOutbox *
+derive_api_find_outbox(Oid outbox)
 {
 	CatalogOutbox *row = derive_catalog_find_outbox(outbox);
 	char *name = get_rel_name(outbox);
@@ -289,7 +355,7 @@ derive_drop_outbox(PG_FUNCTION_ARGS)
 	Oid outbox = PG_GETARG_OID(0);
 	ObjectAddress object;
 
-	find_outbox(outbox);
+	derive_api_find_outbox(outbox);
 	if (!pg_class_ownercheck(outbox, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(outbox));
 	ObjectAddressSet(object, RelationRelationId, outbox);
@@ -309,7 +375,7 @@ derive_emit(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("topic must not be null")));
 	row = PG_ARGISNULL(3) ? derive_catalog_default_outbox()
-						  : find_outbox(PG_GETARG_OID(3));
+						  : derive_api_find_outbox(PG_GETARG_OID(3));
 	if (row == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("there is no single outbox without a source to emit to"),
@@ -350,9 +416,50 @@ derive_reject_outbox_write(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(NULL);
 }
 
-/* derive_state.caller() */
-Datum
-derive_caller(PG_FUNCTION_ARGS)
+/* Adds a value to an object under construction, unless it is NULL. */
+static void
+push(JsonbParseState **state, const char *name, const char *text, Datum number,
+	 bool isnull)
 {
-	PG_RETURN_OID(GetOuterUserId());
+	JsonbValue value;
+
+	if (isnull)
+		return;
+	value.type = jbvString;
+	value.val.string.val = unconstify(char *, name);
+	value.val.string.len = strlen(name);
+	pushJsonbValue(state, WJB_KEY, &value);
+	if (text != NULL)
+	{
+		value.val.string.val = unconstify(char *, text);
+		value.val.string.len = strlen(text);
+	}
+	else
+	{
+		value.type = jbvNumeric;
+		value.val.numeric = int64_to_numeric(DatumGetInt64(number));
+	}
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+/* derive_state.event_headers(lsn, ordinal, xid, at, request, error) → jsonb */
+Datum
+derive_event_headers(PG_FUNCTION_ARGS)
+{
+	JsonbParseState *state = NULL;
+	char *request = text_argument(fcinfo, 4);
+	char *error = text_argument(fcinfo, 5);
+	Datum at = PG_GETARG_DATUM(3);
+	char time[MAXDATELEN + 1];
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push(&state, "commit_lsn",
+		 DatumGetCString(DirectFunctionCall1(pg_lsn_out, PG_GETARG_DATUM(0))), 0, false);
+	push(&state, "ordinal", NULL, PG_GETARG_DATUM(1), false);
+	push(&state, "xid", NULL, PG_GETARG_DATUM(2), PG_ARGISNULL(2));
+	push(&state, "commit_time", JsonEncodeDateTime(time, at, TIMESTAMPTZOID, NULL), 0,
+		 false);
+	push(&state, "request_id", request, 0, request == NULL);
+	push(&state, "error", error, 0, error == NULL);
+	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }

@@ -31,8 +31,6 @@
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(derive_wait);
-PG_FUNCTION_INFO_V1(derive_tick_number);
-PG_FUNCTION_INFO_V1(derive_wait_tick);
 
 #define LOOK_AGAIN_MS 100
 
@@ -226,36 +224,4 @@ derive_wait(PG_FUNCTION_ARGS)
 	}
 	wait_for_views(&wait);
 	PG_RETURN_LSN(pg_atomic_read_u64(&wait.pipeline->applied_lsn));
-}
-
-/* derive_state.tick_number() */
-Datum
-derive_tick_number(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_INT64((int64) pg_atomic_read_u64(&derive_api_pipeline()->ticks));
-}
-
-/*
- * derive_state.wait_tick(number, deadline): what a consumer that found nothing waits for.
- */
-Datum
-derive_wait_tick(PG_FUNCTION_ARGS)
-{
-	uint64 number = (uint64) PG_GETARG_INT64(0);
-	TimestampTz deadline = PG_GETARG_TIMESTAMPTZ(1);
-	Pipeline *p = derive_api_pipeline();
-
-	ConditionVariablePrepareToSleep(&p->tick_cv);
-	while (pg_atomic_read_u64(&p->ticks) == number && p->dboid == MyDatabaseId)
-	{
-		long ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
-
-		if (ms <= 0)
-			break;
-		(void) ConditionVariableTimedSleep(&p->tick_cv, Min(ms, LOOK_AGAIN_MS),
-										   PG_WAIT_EXTENSION);
-		CHECK_FOR_INTERRUPTS();
-	}
-	ConditionVariableCancelSleep();
-	PG_RETURN_VOID();
 }

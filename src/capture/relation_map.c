@@ -178,6 +178,8 @@ derive_map_set_interest(RelationMap *map, List *interest, uint32 version)
 		source->columns = bms_copy(item->columns);
 		source->every = item->every;
 		source->lost_in = 0;
+		if (item->every)
+			map->announced = list_delete_oid(map->announced, item->source);
 	}
 	foreach (lc, map->announced)
 		want_every(map, lfirst_oid(lc));

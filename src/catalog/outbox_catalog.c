@@ -11,19 +11,30 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "base/owner.h"
 #include "catalog/outbox_catalog.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/pg_lsn.h"
 #include "utils/timestamp.h"
 
 static const char outbox_columns[] =
 	"SELECT o.outbox::pg_catalog.oid, o.id, o.source::pg_catalog.oid, o.of_view, o.topic,"
-	" o.key, o.payload, o.filter, o.path, o.created_lsn, o.created_xid"
-	" FROM derive_state.outbox o";
+	" o.key, o.payload, o.filter, o.path,"
+	" (EXTRACT(epoch FROM o.retain) OPERATOR(pg_catalog.*) 1000000)::bigint, o.created_xid,"
+	" p.position, p.first, p.published, p.home, p.gap, p.failures, p.retry_at, p.reason"
+	" FROM derive_state.outbox o"
+	" JOIN derive_state.outbox_position p ON p.id OPERATOR(pg_catalog.=) o.id";
+
+char *
+derive_catalog_home(void)
+{
+	return psprintf(UINT64_FORMAT "/%u", GetSystemIdentifier(), MyDatabaseId);
+}
 
 /* Returns a copy of a text column, or NULL. */
 static char *
@@ -32,6 +43,27 @@ copy_text(HeapTuple tuple, TupleDesc desc, int column, MemoryContext context)
 	char *value = SPI_getvalue(tuple, desc, column);
 
 	return value == NULL ? NULL : MemoryContextStrdup(context, value);
+}
+
+/* Reads the columns of outbox_columns that are progress, from the twelfth on. */
+static void
+progress_from_tuple(CatalogOutbox *o, HeapTuple tuple, TupleDesc desc,
+					MemoryContext context)
+{
+	bool isnull;
+
+	o->position = DatumGetInt64(SPI_getbinval(tuple, desc, 12, &isnull));
+	o->first = DatumGetInt64(SPI_getbinval(tuple, desc, 13, &isnull));
+	o->published = DatumGetLSN(SPI_getbinval(tuple, desc, 14, &isnull));
+	if (isnull)
+		o->published = InvalidXLogRecPtr;
+	o->ours = strcmp(SPI_getvalue(tuple, desc, 15), derive_catalog_home()) == 0;
+	o->gap = DatumGetBool(SPI_getbinval(tuple, desc, 16, &isnull));
+	o->failures = DatumGetInt32(SPI_getbinval(tuple, desc, 17, &isnull));
+	o->retry_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 18, &isnull));
+	if (isnull)
+		o->retry_at = 0;
+	o->reason = copy_text(tuple, desc, 19, context);
 }
 
 /* Makes a struct out of a row of outbox_columns. */
@@ -52,8 +84,9 @@ outbox_from_tuple(HeapTuple tuple, TupleDesc desc, MemoryContext context)
 	o->payload = copy_text(tuple, desc, 7, context);
 	o->filter = copy_text(tuple, desc, 8, context);
 	o->path = copy_text(tuple, desc, 9, context);
-	o->created_lsn = DatumGetLSN(SPI_getbinval(tuple, desc, 10, &isnull));
+	o->retain = DatumGetInt64(SPI_getbinval(tuple, desc, 10, &isnull));
 	o->created_xid = (uint64) DatumGetInt64(SPI_getbinval(tuple, desc, 11, &isnull));
+	progress_from_tuple(o, tuple, desc, context);
 	return o;
 }
 
@@ -154,14 +187,28 @@ derive_catalog_next_outbox_id(void)
 	return id;
 }
 
+/* Inserts the row that the applier will write. */
+static void
+insert_progress(const CatalogOutbox *row)
+{
+	Oid types[] = {INT8OID, LSNOID, TEXTOID};
+	Datum values[] = {Int64GetDatum(row->id), LSNGetDatum(row->published),
+					  CStringGetTextDatum(derive_catalog_home())};
+
+	execute_trusted("INSERT INTO derive_state.outbox_position (id, published, home)"
+					" VALUES ($1, $2, $3)",
+					3, types, values, NULL, SPI_OK_INSERT);
+	SPI_finish();
+}
+
 void
 derive_catalog_insert_outbox(const CatalogOutbox *row, Datum retain)
 {
-	Oid types[] = {OIDOID,	INT8OID, OIDOID,  BOOLOID, TEXTOID, TEXTOID,
-				   TEXTOID, TEXTOID, TEXTOID, LSNOID,  INT8OID, INTERVALOID};
+	Oid types[] = {OIDOID,	INT8OID, OIDOID,  BOOLOID, TEXTOID,	   TEXTOID,
+				   TEXTOID, TEXTOID, TEXTOID, INT8OID, INTERVALOID};
 	const char *texts[] = {row->topic, row->key, row->payload, row->filter, row->path};
-	Datum values[12];
-	char nulls[13] = "            ";
+	Datum values[11];
+	char nulls[12] = "           ";
 
 	values[0] = ObjectIdGetDatum(row->outbox);
 	values[1] = Int64GetDatum(row->id);
@@ -173,17 +220,52 @@ derive_catalog_insert_outbox(const CatalogOutbox *row, Datum retain)
 		if (texts[i] == NULL)
 			nulls[4 + i] = 'n';
 	}
-	values[9] = LSNGetDatum(row->created_lsn);
-	values[10] = Int64GetDatum((int64) row->created_xid);
-	values[11] = retain;
+	values[9] = Int64GetDatum((int64) row->created_xid);
+	values[10] = retain;
 	if (!OidIsValid(row->source))
 		nulls[2] = 'n';
 	execute_trusted(
 		"INSERT INTO derive_state.outbox (outbox, id, source, of_view, topic, key,"
-		" payload, filter, path, created_lsn, created_xid, retain)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-		12, types, values, nulls, SPI_OK_INSERT);
+		" payload, filter, path, created_xid, retain)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+		11, types, values, nulls, SPI_OK_INSERT);
 	SPI_finish();
+	insert_progress(row);
+}
+
+void
+derive_catalog_write_outbox(const CatalogOutbox *row)
+{
+	static SPIPlanPtr update = NULL;
+	Oid types[] = {INT8OID, INT8OID, INT8OID,		 LSNOID, TEXTOID,
+				   BOOLOID, INT4OID, TIMESTAMPTZOID, TEXTOID};
+	Datum values[9];
+	char nulls[10] = "         ";
+
+	values[0] = Int64GetDatum(row->id);
+	values[1] = Int64GetDatum(row->position);
+	values[2] = Int64GetDatum(row->first);
+	values[3] = LSNGetDatum(row->published);
+	values[4] = CStringGetTextDatum(derive_catalog_home());
+	values[5] = BoolGetDatum(row->gap);
+	values[6] = Int32GetDatum(row->failures);
+	values[7] = TimestampTzGetDatum(row->retry_at);
+	values[8] = row->reason != NULL ? CStringGetTextDatum(row->reason) : (Datum) 0;
+	nulls[3] = XLogRecPtrIsInvalid(row->published) ? 'n' : ' ';
+	nulls[7] = row->retry_at == 0 ? 'n' : ' ';
+	nulls[8] = row->reason == NULL ? 'n' : ' ';
+	if (update == NULL)
+	{
+		update = SPI_prepare(
+			"UPDATE derive_state.outbox_position SET position = $2, first = $3,"
+			" published = $4, home = $5, gap = $6, failures = $7, retry_at = $8, reason = $9"
+			" WHERE id OPERATOR(pg_catalog.=) $1",
+			lengthof(types), types);
+		if (update == NULL || SPI_keepplan(update) != 0)
+			elog(ERROR, "could not prepare the update of an outbox's position");
+	}
+	if (SPI_execute_plan(update, values, nulls, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not update an outbox's position");
 }
 
 void
@@ -196,6 +278,14 @@ derive_catalog_delete_outbox(Oid outbox)
 		"DELETE FROM derive_state.outbox WHERE outbox OPERATOR(pg_catalog.=) $1", 1,
 		types, values, NULL, SPI_OK_DELETE);
 	SPI_finish();
+}
+
+void
+derive_catalog_delete_positions(void)
+{
+	execute("DELETE FROM derive_state.outbox_position p WHERE NOT EXISTS (SELECT FROM"
+			" derive_state.outbox o WHERE o.id OPERATOR(pg_catalog.=) p.id)",
+			0, NULL, NULL, NULL, SPI_OK_DELETE);
 }
 
 struct varlena *

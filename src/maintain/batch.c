@@ -14,7 +14,8 @@
  *    backend has not left the proc array yet, so the snapshot does not show it
  *    (synchronous replication can hold it there for long);
  *  - retained ones, which some cohort cannot take now, because a source of it is
- *    locked by somebody, or that the sink cannot, because an earlier one is deferred.
+ *    locked by somebody, or that the sink cannot, because an earlier one is deferred
+ *    or because one of its outboxes is locked.
  * Both are offered again, in commit order, at the start of the next tick.  Their
  * oldest commit bounds what the slot may confirm, so nothing is lost in a crash.
  *
@@ -312,16 +313,20 @@ typedef struct Route
 static void
 route_to_sink(Route *route, CommitSink *sink, const Origin *origin)
 {
-	if (origin->commit_lsn < sink->cursor)
+	if (!sink->wanted)
+	{
+		route->sink = route->deferred ? NULL : sink;
+		return;
+	}
+	if (origin->commit_lsn < Min(sink->from, sink->behind))
 		return;
 	sink->blocked |= route->deferred;
+	route->keep |= sink->blocked || origin->commit_lsn >= sink->behind;
 	if (sink->blocked)
-		route->keep = true;
-	else
-	{
+		return;
+	if (origin->commit_lsn >= sink->from)
 		route->sink = sink;
-		sink->cursor = origin->commit_lsn + 1;
-	}
+	sink->cursor = Max(sink->cursor, origin->commit_lsn + 1);
 }
 
 /* Decides who takes a transaction and whether it must be kept. */
@@ -472,7 +477,8 @@ derive_batch_prune(Batch *batch, List *cohorts, CommitSink *sink)
 	dlist_foreach_modify (iter, &batch->kept)
 	{
 		KeptTransaction *kept = dlist_container(KeptTransaction, node, iter.cur);
-		bool needed = kept->origin.commit_lsn >= sink->cursor;
+		bool needed = sink->wanted &&
+					  kept->origin.commit_lsn >= Min(sink->cursor, sink->behind);
 		ListCell *lc;
 
 		foreach (lc, cohorts)

@@ -36,15 +36,22 @@ typedef struct Origin
 
 /*
  * Somebody who takes transactions strictly in the order of their commits, whatever is in
- * cohorts' frontiers: behind one that is not visible yet all others wait, too.
+ * cohorts' frontiers: behind one that is not visible yet all others wait, too.  Behind it
+ * there may be several that read, and some that cannot take anything in this tick.
  */
 typedef struct CommitSink
 {
 	XLogRecPtr cursor; /* commits that start before this have been taken */
-	bool blocked;	   /* takes no more transactions in this tick; set by either side */
+	XLogRecPtr from;   /* this tick: who reads now has all that starts before this */
+	XLogRecPtr behind; /* this tick: who cannot read now has all that starts before this;
+						* MaxXLogRecPtr: there is nobody */
+	bool wanted;	   /* somebody reads; if not, take() sees all, in any order */
+	bool blocked;	   /* this tick: a commit is not visible yet, which ends it */
 	void (*take)(struct CommitSink *sink, const Origin *origin,
 				 const StreamRecord *record);
 } CommitSink;
+
+#define MaxXLogRecPtr ((XLogRecPtr) PG_UINT64_MAX)
 
 typedef struct BatchStats
 {
@@ -71,7 +78,6 @@ extern void derive_batch_prune(Batch *batch, List *cohorts, CommitSink *sink);
 
 /* Start of the oldest kept commit, or lsn if none is kept or that is lower. */
 extern XLogRecPtr derive_batch_oldest_kept(Batch *batch, XLogRecPtr lsn);
-
 
 /* Start of the oldest commit that is not visible yet, or lsn if that is lower. */
 extern XLogRecPtr derive_batch_oldest_deferred(Batch *batch, XLogRecPtr lsn);

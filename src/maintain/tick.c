@@ -143,8 +143,8 @@ begin_locked(Maintainer *m)
 		SetCurrentStatementStartTimestamp();
 		StartTransactionCommand();
 		XactIsoLevel = XACT_REPEATABLE_READ;
-		derive_view_set_lock(m->views);
 		m->publisher->begin(m->publisher);
+		derive_view_set_lock(m->views);
 		if (!derive_view_set_has_invalidations())
 			return;
 		if (tries == MAX_RELOADS)
@@ -330,11 +330,11 @@ write_progress(Maintainer *m)
 }
 
 /*
- * Declares every view stale, for what happened before the stream starts is unknown, and
- * has that on disk before a new slot can make it look otherwise.
+ * Declares every view stale and tells who publishes, for what happened before the stream
+ * starts is unknown, and has that on disk before a new slot can make it look otherwise.
  */
 void
-derive_maintainer_set_all_stale(Maintainer *m, const char *reason)
+derive_maintainer_set_all_stale(Maintainer *m, const char *reason, XLogRecPtr start)
 {
 	ListCell *lc;
 
@@ -351,6 +351,7 @@ derive_maintainer_set_all_stale(Maintainer *m, const char *reason)
 	}
 	SPI_connect();
 	write_progress(m);
+	m->publisher->lose(m->publisher, start);
 	SPI_finish();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
@@ -461,7 +462,7 @@ store(Maintainer *m, const BatchStats *stats, XLogRecPtr restart_lsn,
 
 	SPI_connect();
 	write = write_progress(m);
-	if (write || stats->transactions > 0 || !m->frontier_stored ||
+	if (write || stats->transactions > 0 || !m->frontier_stored || m->publisher->moved ||
 		frontier_request != m->frontier_request_done)
 	{
 		write_frontier(m, restart_lsn);
@@ -497,6 +498,7 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	XLogRecPtr target;
 	XLogRecPtr restart_lsn;
 	BatchStats stats;
+	int64 events;
 	bool write;
 	ListCell *lc;
 
@@ -526,7 +528,7 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	derive_view_stop_readers(m);
 	foreach (lc, m->views->views)
 		derive_view_process(m, lfirst(lc), next);
-	m->publisher->write(m->publisher, m->cohorts, target);
+	events = m->publisher->write(m->publisher, m->cohorts, target);
 	DERIVE_STEP("tick-published");
 	reset_deltas(m);
 
@@ -543,13 +545,13 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	DERIVE_STEP("tick-committed");
 
 	expect_flush(m, restart_lsn);
-	if (m->publisher->reread)
+	if (events > 0)
 	{
-		/* what waits for the catalog to be read is not applied yet: go on waiting */
-		m->publisher->reread = false;
-		m->views->catalog_changed = true;
-		request = pg_atomic_read_u64(&m->pipeline->tick_done);
+		pg_atomic_write_u64(&m->pipeline->events_lsn, XactLastCommitEnd);
+		pg_atomic_fetch_add_u64(&m->pipeline->events, 1);
 	}
+	m->views->catalog_changed |= m->publisher->reread;
+	m->publisher->reread = false;
 	result->transactions = stats.transactions;
 	result->changes = stats.changes;
 	result->deferred = stats.deferred;

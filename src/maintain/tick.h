@@ -44,7 +44,8 @@ typedef struct TickResult
 
 extern Maintainer *derive_maintainer_create(Pipeline *pipeline, Publisher *publisher);
 extern void derive_maintainer_attach_stream(Maintainer *m, ChangeStream *stream);
-extern void derive_maintainer_set_all_stale(Maintainer *m, const char *reason);
+extern void
+derive_maintainer_set_all_stale(Maintainer *m, const char *reason, XLogRecPtr start);
 
 extern void derive_tick_run(Maintainer *m, TickResult *result);
 

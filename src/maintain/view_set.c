@@ -724,7 +724,8 @@ derive_view_set_lock(ViewSet *set)
 	{
 		LiveView *view = lfirst(lc);
 
-		view->locked = view->runner != NULL && !view->paused && !view->dirty;
+		view->locked = view->runner != NULL && !view->paused && !view->dirty &&
+					   !set->publisher->holds(set->publisher, view->view);
 		foreach (ll, view->locks)
 		{
 			TickLock *lock = lfirst(ll);

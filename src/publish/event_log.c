@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * event_log.c
- *	  What happened to one source in one tick, in order, as rows that SQL can read.
+ *	  What an outbox is to be told in one tick, in order, as rows that SQL can read.
  *
- * A log is a tuplestore that queries see under a name, as they see deltas; a row of a
+ * A log is a tuplestore that a statement sees under a name, as it sees deltas; a row of a
  * table is a composite value in it.  The columns of a change are those that the source had
  * when it was decoded: one that came since is NULL, one that went is left out, and a
  * change whose columns had another type is given as lost.
@@ -25,57 +25,36 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#define CHANGE_COLUMNS (EVENT_COLUMNS + 3)
-#define EMISSION_COLUMNS (EVENT_COLUMNS + 4)
-
-/* Makes a log with n columns, the first of which are there. */
-static EventLog *
-make_log(MemoryContext parent, int n)
+EventLog *
+derive_event_log_make(MemoryContext parent, Oid source)
 {
+	static const struct
+	{
+		const char *name;
+		Oid type;
+	} columns[] = {{"$lsn", LSNOID},		{"$ordinal", INT8OID}, {"$xid", INT8OID},
+				   {"$at", TIMESTAMPTZOID}, {"$request", TEXTOID}, {"$topic", TEXTOID},
+				   {"$key", TEXTOID},		{"$payload", TEXTOID}, {"$id", UUIDOID},
+				   {"op", TEXTOID}};
 	MemoryContext context = AllocSetContextCreate(parent, "pg_derive event log",
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	EventLog *log = palloc0(sizeof(EventLog));
 
 	log->context = context;
-	log->desc = CreateTemplateTupleDesc(n);
-	TupleDescInitEntry(log->desc, EVENT_NUMBER + 1, "number", INT8OID, -1, 0);
-	TupleDescInitEntry(log->desc, EVENT_LSN + 1, "lsn", LSNOID, -1, 0);
-	TupleDescInitEntry(log->desc, EVENT_ORDINAL + 1, "ordinal", INT8OID, -1, 0);
-	TupleDescInitEntry(log->desc, EVENT_XID + 1, "xid", INT8OID, -1, 0);
-	TupleDescInitEntry(log->desc, EVENT_TIME + 1, "at", TIMESTAMPTZOID, -1, 0);
-	TupleDescInitEntry(log->desc, EVENT_REQUEST + 1, "request", TEXTOID, -1, 0);
-	MemoryContextSwitchTo(old);
-	return log;
-}
+	log->desc = CreateTemplateTupleDesc(OidIsValid(source) ? EVENT_COLUMNS : EVENT_OLD);
+	for (int i = 0; i < EVENT_OLD; i++)
+		TupleDescInitEntry(log->desc, i + 1, columns[i].name, columns[i].type, -1, 0);
+	if (OidIsValid(source))
+	{
+		Relation relation = table_open(source, AccessShareLock);
+		Oid type = relation->rd_rel->reltype;
 
-EventLog *
-derive_event_log_changes(MemoryContext parent, Oid source)
-{
-	EventLog *log = make_log(parent, CHANGE_COLUMNS);
-	MemoryContext old = MemoryContextSwitchTo(log->context);
-	Relation relation = table_open(source, AccessShareLock);
-	Oid type = relation->rd_rel->reltype;
-
-	log->row_desc = CreateTupleDescCopy(RelationGetDescr(relation));
-	table_close(relation, NoLock);
-	TupleDescInitEntry(log->desc, EVENT_COLUMNS + 1, "op", TEXTOID, -1, 0);
-	TupleDescInitEntry(log->desc, EVENT_COLUMNS + 2, "old", type, -1, 0);
-	TupleDescInitEntry(log->desc, EVENT_COLUMNS + 3, "new", type, -1, 0);
-	MemoryContextSwitchTo(old);
-	return log;
-}
-
-EventLog *
-derive_event_log_emissions(MemoryContext parent)
-{
-	EventLog *log = make_log(parent, EMISSION_COLUMNS);
-	MemoryContext old = MemoryContextSwitchTo(log->context);
-
-	TupleDescInitEntry(log->desc, EVENT_COLUMNS + 1, "topic", TEXTOID, -1, 0);
-	TupleDescInitEntry(log->desc, EVENT_COLUMNS + 2, "key", TEXTOID, -1, 0);
-	TupleDescInitEntry(log->desc, EVENT_COLUMNS + 3, "payload", TEXTOID, -1, 0);
-	TupleDescInitEntry(log->desc, EVENT_COLUMNS + 4, "id", UUIDOID, -1, 0);
+		log->row_desc = CreateTupleDescCopy(RelationGetDescr(relation));
+		table_close(relation, NoLock);
+		TupleDescInitEntry(log->desc, EVENT_OLD + 1, "old", type, -1, 0);
+		TupleDescInitEntry(log->desc, EVENT_NEW + 1, "new", type, -1, 0);
+	}
 	MemoryContextSwitchTo(old);
 	return log;
 }
@@ -92,34 +71,35 @@ derive_event_log_reset(EventLog *log)
 {
 	if (log->rows != NULL)
 		tuplestore_end(log->rows);
+	if (log->ids != NULL)
+		hash_destroy(log->ids);
 	log->rows = NULL;
+	log->ids = NULL;
 	log->nrows = 0;
 }
 
-/* Fills the columns that all logs have, and counts. */
+/* Adds a row: what origin, request and operation say is filled in here. */
 static void
-fill_origin(EventLog *log, Datum *values, bool *nulls, int64 number, const Origin *origin,
-			const char *request)
+put(EventLog *log, Datum *values, bool *nulls, const Origin *origin, const char *request,
+	const char *operation)
 {
 	if (log->transaction != origin->commit_lsn)
 	{
 		log->transaction = origin->commit_lsn;
 		log->ordinal = 0;
 	}
-	values[EVENT_NUMBER] = Int64GetDatum(number);
 	values[EVENT_LSN] = LSNGetDatum(origin->commit_lsn);
 	values[EVENT_ORDINAL] = Int64GetDatum(++log->ordinal);
 	values[EVENT_XID] = Int64GetDatum((int64) origin->xid);
 	values[EVENT_TIME] = TimestampTzGetDatum(origin->commit_time);
-	nulls[EVENT_REQUEST] = request == NULL;
+	values[EVENT_OP] = CStringGetTextDatum(operation);
+	nulls[EVENT_LSN] = nulls[EVENT_ORDINAL] = nulls[EVENT_TIME] = nulls[EVENT_OP] = false;
+	nulls[EVENT_XID] = origin->xid == 0;
 	if (request != NULL)
+	{
 		values[EVENT_REQUEST] = CStringGetTextDatum(request);
-}
-
-/* Adds a row. */
-static void
-put(EventLog *log, Datum *values, bool *nulls)
-{
+		nulls[EVENT_REQUEST] = false;
+	}
 	if (log->rows == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(log->context);
@@ -131,10 +111,26 @@ put(EventLog *log, Datum *values, bool *nulls)
 	log->nrows++;
 }
 
-/*
- * Makes a composite value of a row of the source; NULL for none, or if a column had
- * another type.
- */
+/* Makes a context for one event, and it the current one. */
+static MemoryContext
+begin_event(MemoryContext *old)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_derive event",
+												  ALLOCSET_DEFAULT_SIZES);
+
+	*old = MemoryContextSwitchTo(context);
+	return context;
+}
+
+/* Frees what one event took. */
+static void
+end_event(MemoryContext context, MemoryContext old)
+{
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+/* Makes a composite value of a row of the source; fits: false if a column had another type. */
 static Datum
 make_row(EventLog *log, const RowLayout *layout, MinimalTuple row, bool *fits)
 {
@@ -167,73 +163,137 @@ make_row(EventLog *log, const RowLayout *layout, MinimalTuple row, bool *fits)
 									log->row_desc);
 }
 
-/* Returns what a record did. */
+/* Returns what happened, by which rows there are. */
 static const char *
-operation_of(const StreamRecord *record)
+operation_of(bool has_old, bool has_new)
 {
-	if (record->kind == STREAM_TRUNCATE)
-		return "truncate";
-	if (record->kind != STREAM_CHANGE)
-		return "gap";
-	if (record->old_row == NULL)
-		return "insert";
-	return record->new_row == NULL ? "delete" : "update";
+	return !has_old ? "insert" : !has_new ? "delete" : "update";
 }
 
 void
-derive_event_log_add_change(EventLog *log, int64 number, const Origin *origin,
-							const char *request, const StreamRecord *record)
+derive_event_log_add_change(EventLog *log, const Origin *origin, const char *request,
+							const StreamRecord *record)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_derive event",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	Datum values[CHANGE_COLUMNS] = {0};
-	bool nulls[CHANGE_COLUMNS] = {0};
+	MemoryContext old;
+	MemoryContext context = begin_event(&old);
+	Datum values[EVENT_COLUMNS] = {0};
+	bool nulls[EVENT_COLUMNS];
 	const MinimalTuple rows[] = {record->old_row, record->new_row};
-	const char *operation = operation_of(record);
+	const char *operation = record->kind == STREAM_TRUNCATE ? "truncate" : "gap";
 	bool fits = true;
 
-	fill_origin(log, values, nulls, number, origin, request);
-	for (int i = 0; i < 2; i++)
+	memset(nulls, true, sizeof(nulls));
+	if (record->kind == STREAM_CHANGE)
 	{
-		nulls[EVENT_COLUMNS + 1 + i] = record->kind != STREAM_CHANGE || rows[i] == NULL;
-		if (!nulls[EVENT_COLUMNS + 1 + i])
-			values[EVENT_COLUMNS + 1 + i] = make_row(log, record->layout, rows[i], &fits);
+		operation = operation_of(rows[0] != NULL, rows[1] != NULL);
+		for (int i = 0; i < 2; i++)
+		{
+			nulls[EVENT_OLD + i] = rows[i] == NULL;
+			if (rows[i] != NULL)
+				values[EVENT_OLD + i] = make_row(log, record->layout, rows[i], &fits);
+		}
 	}
 	if (!fits)
 	{
 		operation = "gap";
-		nulls[EVENT_COLUMNS + 1] = nulls[EVENT_COLUMNS + 2] = true;
+		nulls[EVENT_OLD] = nulls[EVENT_NEW] = true;
 	}
-	values[EVENT_COLUMNS] = CStringGetTextDatum(operation);
-	put(log, values, nulls);
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
+	put(log, values, nulls, origin, request, operation);
+	end_event(context, old);
 }
 
 void
-derive_event_log_add_emission(EventLog *log, int64 number, const Origin *origin,
-							  const char *request, const char *topic, const char *key,
-							  const char *payload, const Datum *id)
+derive_event_log_add_rows(EventLog *log, const Origin *origin, Datum old_row,
+						  Datum new_row)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_derive event",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	Datum values[EMISSION_COLUMNS] = {0};
-	bool nulls[EMISSION_COLUMNS] = {0};
-	const char *texts[] = {topic, key, payload};
+	MemoryContext old;
+	MemoryContext context = begin_event(&old);
+	Datum values[EVENT_COLUMNS] = {0};
+	bool nulls[EVENT_COLUMNS];
 
-	fill_origin(log, values, nulls, number, origin, request);
+	memset(nulls, true, sizeof(nulls));
+	values[EVENT_OLD] = old_row;
+	values[EVENT_NEW] = new_row;
+	nulls[EVENT_OLD] = old_row == (Datum) 0;
+	nulls[EVENT_NEW] = new_row == (Datum) 0;
+	put(log, values, nulls, origin, NULL,
+		operation_of(old_row != (Datum) 0, new_row != (Datum) 0));
+	end_event(context, old);
+}
+
+void
+derive_event_log_add_gap(EventLog *log, const Origin *origin)
+{
+	MemoryContext old;
+	MemoryContext context = begin_event(&old);
+	Datum values[EVENT_COLUMNS] = {0};
+	bool nulls[EVENT_COLUMNS];
+
+	memset(nulls, true, sizeof(nulls));
+	put(log, values, nulls, origin, NULL, "gap");
+	end_event(context, old);
+}
+
+/* Notes a caller's id; returns false if this log has it already. */
+static bool
+note_id(EventLog *log, const pg_uuid_t *id)
+{
+	bool found;
+
+	if (log->ids == NULL)
+	{
+		HASHCTL ctl = {0};
+
+		ctl.keysize = UUID_LEN;
+		ctl.entrysize = UUID_LEN;
+		ctl.hcxt = log->context;
+		log->ids = hash_create("pg_derive event ids", 64, &ctl,
+							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	(void) hash_search(log->ids, id, HASH_ENTER, &found);
+	return !found;
+}
+
+void
+derive_event_log_add_emission(EventLog *log, const Origin *origin, const char *request,
+							  const Emission *emission)
+{
+	MemoryContext old;
+	MemoryContext context;
+	Datum values[EVENT_COLUMNS] = {0};
+	bool nulls[EVENT_COLUMNS];
+	const char *texts[] = {emission->topic, emission->key, emission->payload};
+
+	if (emission->has_id && !note_id(log, &emission->id))
+		return;
+	context = begin_event(&old);
+	memset(nulls, true, sizeof(nulls));
 	for (int i = 0; i < 3; i++)
 	{
-		nulls[EVENT_COLUMNS + i] = texts[i] == NULL;
+		nulls[EVENT_TOPIC + i] = texts[i] == NULL;
 		if (texts[i] != NULL)
-			values[EVENT_COLUMNS + i] = CStringGetTextDatum(texts[i]);
+			values[EVENT_TOPIC + i] = CStringGetTextDatum(texts[i]);
 	}
-	nulls[EVENT_COLUMNS + 3] = id == NULL;
-	if (id != NULL)
-		values[EVENT_COLUMNS + 3] = *id;
-	put(log, values, nulls);
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
+	nulls[EVENT_ID] = !emission->has_id;
+	values[EVENT_ID] = UUIDPGetDatum(&emission->id);
+	put(log, values, nulls, origin, request, "message");
+	end_event(context, old);
+}
+
+Tuplestorestate *
+derive_event_log_slice(EventLog *log, int64 n, int64 *got)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(log->desc, &TTSOpsMinimalTuple);
+	Tuplestorestate *slice = NULL;
+
+	*got = 0;
+	while (*got < n && tuplestore_gettupleslot(log->rows, true, false, slot))
+	{
+		if (slice == NULL)
+			slice = tuplestore_begin_heap(true, false, work_mem);
+		tuplestore_puttupleslot(slice, slot);
+		++*got;
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return slice;
 }

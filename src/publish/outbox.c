@@ -1,82 +1,51 @@
 /*-------------------------------------------------------------------------
  *
  * outbox.c
- *	  From transactions and views' deltas to rows of outboxes.
+ *	  From transactions to the logs of outboxes.
  *
- * Over a table: the batch hands over each transaction once, in the order of commits, and
- * behind one that is not visible yet none.  What concerns an outbox is put into its
- * log (event_log.c).  At the end of the tick one INSERT ... SELECT per outbox makes rows
- * of the log, in its order, with the user's expressions, as the outbox's owner.  Its
- * rows, the number of the last one and how far the log was read commit with the tick: a
- * crash repeats all or nothing.
+ * The batch hands over each transaction once, in the order of commits, and behind one
+ * that is not visible yet none.  What concerns an outbox is put into its log
+ * (event_log.c), which is written at the end of the tick (outbox_write.c).
  *
- * Over a derived view: the view's delta of the tick is the log.  Rows that share the view's key
- * are one update.
- *
- * An event's id is the MD5 of where it comes from: system, outbox, commit LSN, and its
- * number among the changes of its source (or the emissions to its outbox) in the
- * transaction.  So it does not depend on how transactions are divided into ticks.
- *
- * If an expression fails, the events are written one by one, and those that fail
- * carry the row itself as payload, no key, and the error in their headers: nothing is
- * left out and nothing waits.
+ * An event's id is the MD5 of where it comes from: server and database, outbox, commit
+ * LSN, and its number among what the transaction has for this outbox.  So it does not
+ * depend on how transactions are divided into ticks.
  *
  * Which changes are events: those that commit behind the message in the log by which the
  * outbox was created, and not by that very transaction.  If the message comes before the
- * catalog's row was read, all that follows waits for the next tick.
+ * catalog's row was read, it is read then and there: the tick's snapshot shows it.
  *
- * Runs in the applier but for derive_outbox_check.
+ * Each outbox has a cursor of its own.  One that is locked, whose source is, or that could
+ * not be written stays behind: what it has not got is kept by the batch, and
+ * bounds what the slot may confirm.  A derived view stays behind with its outbox,
+ * since its delta cannot be had again.
+ *
+ * If the log was lost, every outbox gets a gap as its next event.
+ *
+ * Runs in the applier.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/table.h"
-#include "access/xlog.h"
+#include "access/xact.h"
 #include "base/owner.h"
 #include "catalog/outbox_catalog.h"
-#include "catalog/pg_type.h"
 #include "catalog/view_catalog.h"
 #include "change/message.h"
-#include "executor/spi.h"
-#include "maintain/delta_query.h"
 #include "maintain/view_set.h"
-#include "miscadmin.h"
 #include "publish/emission.h"
-#include "publish/event_log.h"
 #include "publish/outbox.h"
+#include "publish/outbox_private.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/pg_lsn.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
-#include "utils/uuid.h"
-
-#define CHANGES_NAME "outbox_changes"
-#define EMISSIONS_NAME "outbox_emissions"
-#define DELTA_NAME "outbox_delta"
-
-/* What a statement reads; a kept plan for each combination. */
-typedef enum Reads
-{
-	READS_CHANGES = 1, /* the log, or the view's delta */
-	READS_EMISSIONS = 2,
-	READS_COMBINATIONS = 4
-} Reads;
-
-typedef struct Outbox
-{
-	CatalogOutbox row;
-	Oid owner;
-	List *view_key; /* of a view: attnos of its key */
-	EventLog *changes;
-	EventLog *emissions;
-	SPIPlanPtr plans[READS_COMBINATIONS];
-	bool usable; /* this tick: its relations are locked */
-} Outbox;
 
 typedef struct OutboxPublisher
 {
@@ -85,205 +54,23 @@ typedef struct OutboxPublisher
 	MemoryContext catalog_context;
 	List *outboxes; /* of Outbox */
 	struct varlena *secret;
+	XLogRecPtr start; /* this process made the slot, and its log begins here; or 0 */
 
 	/* the transaction at hand */
 	XLogRecPtr transaction;
 	char *request; /* its request id, or NULL */
-	int64 number;  /* events taken in this tick */
 } OutboxPublisher;
-
-static bool writing = false;
-
-bool
-derive_outbox_is_writing(void)
-{
-	return writing;
-}
-
-/* ---------- SQL ---------- */
-
-/* Returns a relation's row type's name, or its own name. */
-static char *
-qualified_name(Oid relid)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-									  get_rel_name(relid));
-}
-
-/* Appends the log of a view: its delta, with the rows of one key put together. */
-static void
-append_view_log(StringInfo sql, const CatalogOutbox *row, List *key)
-{
-	Relation view = table_open(row->source, AccessShareLock);
-	TupleDesc desc = RelationGetDescr(view);
-	StringInfoData columns;
-	StringInfoData keys;
-	ListCell *lc;
-
-	initStringInfo(&columns);
-	initStringInfo(&keys);
-	for (int i = 0; i < desc->natts; i++)
-		appendStringInfo(
-			&columns, "%sd.%s", i > 0 ? ", " : "",
-			TupleDescAttr(desc, i)->attisdropped
-				? "NULL"
-				: quote_identifier(NameStr(TupleDescAttr(desc, i)->attname)));
-	foreach (lc, key)
-		appendStringInfo(
-			&keys, "%sd.%s", keys.len > 0 ? ", " : "",
-			quote_identifier(NameStr(TupleDescAttr(desc, lfirst_int(lc) - 1)->attname)));
-	table_close(view, NoLock);
-	if (keys.len == 0)
-		appendStringInfoString(&keys, "d.place");
-	appendStringInfo(
-		sql,
-		"(SELECT pg_catalog.row_number() OVER () AS number, $4::pg_catalog.pg_lsn AS lsn,"
-		" pg_catalog.row_number() OVER () AS ordinal, NULL::bigint AS xid,"
-		" $5::timestamptz AS at, NULL::text AS request,"
-		" CASE WHEN y.n_old = 0 THEN 'insert' WHEN y.n_new = 0 THEN 'delete'"
-		" ELSE 'update' END AS op, y.old, y.new"
-		" FROM (SELECT pg_catalog.count(*) FILTER (WHERE x.s < 0) AS n_old,"
-		" pg_catalog.count(*) FILTER (WHERE x.s > 0) AS n_new,"
-		" (pg_catalog.array_agg(x.r) FILTER (WHERE x.s < 0))[1] AS old,"
-		" (pg_catalog.array_agg(x.r) FILTER (WHERE x.s > 0))[1] AS new"
-		" FROM (SELECT d.\"" DERIVE_SIGN_COLUMN "\" AS s, ROW(%s)::%s AS r,"
-		" ROW(%s)::text AS k FROM (SELECT *, pg_catalog.row_number() OVER ()"
-		" AS place FROM " DELTA_NAME ") d) x GROUP BY x.k) y)",
-		columns.data, qualified_name(row->source), keys.data);
-}
-
-/*
- * Appends the events of changes: number, lsn, ordinal, xid, at, request, topic, key,
- * type, payload, id.  raw: without the user's expressions.
- */
-static void
-append_changes(StringInfo sql, const CatalogOutbox *row, List *view_key, bool raw)
-{
-	const char *current = "(CASE WHEN e.op = 'delete' THEN e.old ELSE e.new END)";
-	char *key = raw || row->key == NULL
-					? "NULL::text"
-					: psprintf("(SELECT (%s\n)::text FROM (SELECT %s.*) r)", row->key,
-							   current);
-	char *payload = raw || row->payload == NULL
-						? psprintf("pg_catalog.to_jsonb(%s)", current)
-						: psprintf("pg_catalog.to_jsonb((%s\n))", row->payload);
-
-	appendStringInfo(
-		sql,
-		"SELECT e.number, e.lsn, e.ordinal, e.xid, e.at, e.request, %s::text AS topic,"
-		" CASE WHEN e.op IN ('gap', 'truncate') THEN NULL ELSE %s END AS key, e.op AS type,"
-		" CASE WHEN e.op = 'gap' THEN NULL ELSE %s END AS payload, NULL::uuid AS id,"
-		" 'c' AS kind FROM ",
-		quote_literal_cstr(row->topic), key, payload);
-	if (row->of_view)
-		append_view_log(sql, row, view_key);
-	else
-		appendStringInfoString(sql, CHANGES_NAME);
-	appendStringInfoString(sql, " e WHERE ($3::bigint IS NULL OR e.number = $3)");
-	if (!raw && row->filter != NULL)
-		appendStringInfo(sql, " AND (e.op = 'gap' OR (%s\n))", row->filter);
-}
-
-/* Returns the statement that writes events. */
-static char *
-insert_sql(const CatalogOutbox *row, List *view_key, int reads, bool raw)
-{
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	appendStringInfo(
-		&sql,
-		"INSERT INTO %s (position, id, aggregatetype, aggregateid, type, payload, headers,"
-		" created_at) SELECT $1 + pg_catalog.row_number() OVER (ORDER BY x.number),"
-		" COALESCE(x.id, pg_catalog.md5(pg_catalog.concat_ws(':', $2::text,"
-		" '" INT64_FORMAT "', x.lsn, x.kind, x.ordinal))::uuid), x.topic, x.key, x.type,"
-		" x.payload, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object("
-		"'commit_lsn', x.lsn::text, 'ordinal', x.ordinal, 'xid', x.xid, 'commit_time', x.at,"
-		" 'request_id', x.request, 'error', $6::text)), x.at FROM (",
-		qualified_name(row->outbox), row->id);
-	if (reads & READS_CHANGES)
-		append_changes(&sql, row, view_key, raw);
-	if (reads == (READS_CHANGES | READS_EMISSIONS))
-		appendStringInfoString(&sql, " UNION ALL ");
-	if (reads & READS_EMISSIONS) /* an id of the caller's counts once */
-		appendStringInfo(
-			&sql,
-			"SELECT m.number, m.lsn, m.ordinal, m.xid, m.at, m.request, m.topic, m.key,"
-			" 'message' AS type, m.payload::jsonb AS payload, m.id, 'm' AS kind FROM " EMISSIONS_NAME
-			" m WHERE ($3::bigint IS NULL OR m.number = $3) AND (m.id IS NULL OR"
-			" (NOT EXISTS (SELECT FROM %s o WHERE o.id = m.id) AND NOT EXISTS (SELECT FROM " EMISSIONS_NAME
-			" b WHERE b.id = m.id AND b.number < m.number)))",
-			qualified_name(row->outbox));
-	appendStringInfoString(&sql, ") x ORDER BY x.number");
-	return sql.data;
-}
-
-/* Prepares a statement; the caller is connected and has registered what it reads. */
-static SPIPlanPtr
-prepare(const char *sql)
-{
-	Oid types[6] = {INT8OID, TEXTOID, INT8OID, LSNOID, TIMESTAMPTZOID, TEXTOID};
-	SPIPlanPtr plan = SPI_prepare(sql, 6, types);
-
-	if (plan == NULL)
-		elog(ERROR, "could not prepare \"%s\": %s", sql,
-			 SPI_result_code_string(SPI_result));
-	return plan;
-}
-
-/* Becomes the owner of an outbox, who reads names by the path of its creation. */
-static void
-enter_owner(OwnerScope *scope, const CatalogOutbox *row, Oid owner)
-{
-	derive_owner_enter(scope, owner);
-	(void) set_config_option("search_path", row->path, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-}
-
-void
-derive_outbox_check(const CatalogOutbox *row)
-{
-	EventLog *log;
-	OwnerScope scope;
-
-	if (!OidIsValid(row->source))
-		return;
-	log = derive_event_log_changes(CurrentMemoryContext, row->source);
-	SPI_connect();
-	enter_owner(&scope, row, GetUserId());
-	if (row->of_view)
-	{
-		Relation view = table_open(row->source, AccessShareLock);
-		int natts = RelationGetNumberOfAttributes(view);
-		AttrNumber *attnums = palloc(sizeof(AttrNumber) * natts);
-
-		for (int i = 0; i < natts; i++)
-			attnums[i] = i + 1;
-		derive_query_register(
-			DELTA_NAME, derive_layout_make_desc(RelationGetDescr(view), natts, attnums),
-			NULL, 0);
-		table_close(view, NoLock);
-	}
-	else
-		derive_query_register(CHANGES_NAME, log->desc, NULL, 0);
-	(void) prepare(insert_sql(row, NIL, READS_CHANGES, false));
-	derive_owner_leave(&scope);
-	SPI_finish();
-	derive_event_log_free(log);
-}
 
 /* ---------- the catalog ---------- */
 
-/* Frees the plans of an outbox. */
+/* Forgets an outbox's log and plans, which are bound to its source's columns. */
 static void
-forget_plans(Outbox *outbox)
+forget_log(Outbox *outbox)
 {
-	for (int i = 0; i < READS_COMBINATIONS; i++)
-	{
-		if (outbox->plans[i] != NULL)
-			SPI_freeplan(outbox->plans[i]);
-		outbox->plans[i] = NULL;
-	}
+	derive_outbox_forget_plans(outbox);
+	if (outbox->log != NULL)
+		derive_event_log_free(outbox->log);
+	outbox->log = NULL;
 }
 
 /* Forgets all outboxes. */
@@ -293,9 +80,72 @@ forget_outboxes(OutboxPublisher *p)
 	ListCell *lc;
 
 	foreach (lc, p->outboxes)
-		forget_plans(lfirst(lc));
+		forget_log(lfirst(lc));
 	p->outboxes = NIL;
 	MemoryContextReset(p->catalog_context);
+}
+
+/* Makes an outbox of its row and adds it; in catalog_context. */
+static Outbox *
+add_outbox(OutboxPublisher *p, const CatalogOutbox *row)
+{
+	Outbox *outbox = palloc0(sizeof(Outbox));
+
+	outbox->row = *row;
+	if (!row->ours || (row->published != InvalidXLogRecPtr && row->published < p->start))
+	{
+		/* from elsewhere, or from before this pipeline's log began */
+		outbox->row.gap = outbox->changed = true;
+		outbox->row.published = p->start;
+	}
+	outbox->cursor = XLogRecPtrIsInvalid(outbox->row.published) ? p->pub.sink.cursor
+																: outbox->row.published;
+	p->outboxes = lappend(p->outboxes, outbox);
+	return outbox;
+}
+
+/* Finds an outbox by its id. */
+static Outbox *
+find_outbox(OutboxPublisher *p, int64 id)
+{
+	ListCell *lc;
+
+	foreach (lc, p->outboxes)
+		if (((Outbox *) lfirst(lc))->row.id == id)
+			return lfirst(lc);
+	return NULL;
+}
+
+/*
+ * Adds the outboxes of the catalog that are not known yet; the caller is connected to SPI
+ * and has an active snapshot.  Returns whether there were any.
+ */
+static bool
+add_new(OutboxPublisher *p)
+{
+	MemoryContext old = MemoryContextSwitchTo(p->catalog_context);
+	List *rows = derive_catalog_read_outboxes();
+	bool any = false;
+	ListCell *lc;
+
+	foreach (lc, rows)
+	{
+		CatalogOutbox *row = lfirst(lc);
+		CatalogView *view = row->of_view ? derive_catalog_find_view(row->source) : NULL;
+		Outbox *outbox;
+
+		MemoryContextSwitchTo(p->catalog_context); /* SPI left another one */
+		if (find_outbox(p, row->id) != NULL)
+			continue;
+		outbox = add_outbox(p, row);
+		outbox->view_key = view != NULL ? list_copy(view->key) : NIL;
+		any = true;
+	}
+	MemoryContextSwitchTo(p->catalog_context);
+	if (rows != NIL && p->secret == NULL)
+		p->secret = derive_catalog_secret();
+	MemoryContextSwitchTo(old);
+	return any;
 }
 
 /* Reads the catalog, see publisher.h. */
@@ -304,29 +154,12 @@ read_catalog(Publisher *publisher)
 {
 	OutboxPublisher *p = (OutboxPublisher *) publisher;
 	List *sources = NIL;
-	MemoryContext old;
 	ListCell *lc;
-	List *rows;
 
 	forget_outboxes(p);
-	old = MemoryContextSwitchTo(p->catalog_context);
-	rows = derive_catalog_read_outboxes();
-	foreach (lc, rows)
-	{
-		CatalogOutbox *row = lfirst(lc);
-		CatalogView *view = row->of_view ? derive_catalog_find_view(row->source) : NULL;
-		Outbox *outbox;
-
-		MemoryContextSwitchTo(p->catalog_context); /* SPI left another one */
-		outbox = palloc0(sizeof(Outbox));
-		outbox->row = *row;
-		outbox->view_key = view != NULL ? list_copy(view->key) : NIL;
-		outbox->emissions = derive_event_log_emissions(p->catalog_context);
-		p->outboxes = lappend(p->outboxes, outbox);
-	}
-	MemoryContextSwitchTo(p->catalog_context);
-	p->secret = rows == NIL ? NULL : derive_catalog_secret();
-	MemoryContextSwitchTo(old);
+	p->secret = NULL;
+	add_new(p);
+	derive_catalog_delete_positions();
 	foreach (lc, p->outboxes)
 		if (OidIsValid(((Outbox *) lfirst(lc))->row.source))
 			sources = list_append_unique_oid(sources,
@@ -334,24 +167,87 @@ read_catalog(Publisher *publisher)
 	return sources;
 }
 
-/* ---------- taking ---------- */
+/* Notes that the log begins anew, see publisher.h. */
+static void
+lose(Publisher *publisher, XLogRecPtr start)
+{
+	OutboxPublisher *p = (OutboxPublisher *) publisher;
+	ListCell *lc;
 
-/* Sees to it that the log has the columns that the source has now. */
+	p->start = start;
+	publisher->sink.cursor = start;
+	SPI_connect();
+	foreach (lc, p->outboxes)
+	{
+		Outbox *outbox = lfirst(lc);
+
+		outbox->cursor = outbox->row.published = start;
+		outbox->row.gap = true;
+		derive_catalog_write_outbox(&outbox->row);
+	}
+	SPI_finish();
+}
+
+/* ---------- locks ---------- */
+
+/* Sees to it that the log has the columns that the source, which is locked, has now. */
 static void
 renew_log(OutboxPublisher *p, Outbox *outbox)
 {
-	Relation source = table_open(outbox->row.source, AccessShareLock);
+	Oid source = outbox->row.source;
 
-	if (outbox->changes == NULL ||
-		!equalTupleDescs(outbox->changes->row_desc, RelationGetDescr(source)))
+	if (outbox->log != NULL && OidIsValid(source))
 	{
-		if (outbox->changes != NULL)
-			derive_event_log_free(outbox->changes);
-		forget_plans(outbox);
-		outbox->changes = derive_event_log_changes(p->catalog_context,
-												   outbox->row.source);
+		Relation relation = table_open(source, AccessShareLock);
+		bool same = equalTupleDescs(outbox->log->row_desc, RelationGetDescr(relation));
+
+		table_close(relation, NoLock);
+		if (!same)
+			forget_log(outbox);
 	}
-	table_close(source, NoLock);
+	if (outbox->log == NULL)
+		outbox->log = derive_event_log_make(p->catalog_context, source);
+}
+
+/* Returns the owner of an outbox, which is locked. */
+static Oid
+owner_of(Oid relid)
+{
+	Relation relation = table_open(relid, NoLock);
+	Oid owner = relation->rd_rel->relowner;
+
+	table_close(relation, NoLock);
+	return owner;
+}
+
+/* Locks what an outbox needs in this tick, without waiting. */
+static void
+lock_outbox(OutboxPublisher *p, Outbox *outbox)
+{
+	Oid source = outbox->row.source;
+
+	outbox->usable = outbox->row.retry_at <= GetCurrentTimestamp() &&
+					 derive_view_set_lock_now(outbox->row.outbox, RowExclusiveLock) &&
+					 (!OidIsValid(source) ||
+					  derive_view_set_lock_now(source, AccessShareLock));
+	if (!outbox->usable)
+		return;
+	outbox->owner = owner_of(outbox->row.outbox);
+	renew_log(p, outbox);
+	if (outbox->row.gap) /* whatever this tick has comes behind it */
+	{
+		Origin origin = {0, outbox->cursor - 1, GetCurrentTimestamp()};
+
+		derive_event_log_reset(outbox->log);
+		derive_event_log_add_gap(outbox->log, &origin);
+	}
+}
+
+/* Says whether an outbox has been dropped, or is about to be forgotten for another reason. */
+static bool
+is_gone(const Outbox *outbox)
+{
+	return !SearchSysCacheExists1(RELOID, ObjectIdGetDatum(outbox->row.outbox));
 }
 
 /* Takes the locks of a tick, see publisher.h. */
@@ -359,62 +255,98 @@ static void
 begin(Publisher *publisher)
 {
 	OutboxPublisher *p = (OutboxPublisher *) publisher;
+	CommitSink *sink = &publisher->sink;
 	ListCell *lc;
 
-	publisher->sink.blocked = false;
-	p->number = 0;
+	if (!sink->wanted) /* until now the cursor said nothing */
+		foreach (lc, p->outboxes)
+			sink->cursor = Min(sink->cursor, ((Outbox *) lfirst(lc))->cursor);
+	sink->wanted = p->outboxes != NIL;
+	sink->blocked = false;
+	sink->from = sink->cursor;
+	sink->behind = MaxXLogRecPtr;
 	foreach (lc, p->outboxes)
 	{
 		Outbox *outbox = lfirst(lc);
-		Oid source = outbox->row.source;
 
-		outbox->usable = derive_view_set_lock_now(outbox->row.outbox, RowExclusiveLock) &&
-						 (!OidIsValid(source) ||
-						  derive_view_set_lock_now(source, AccessShareLock));
-		if (outbox->usable && OidIsValid(source) && !outbox->row.of_view)
-			renew_log(p, outbox);
-		else if (!outbox->usable &&
-				 SearchSysCacheExists1(RELOID, ObjectIdGetDatum(outbox->row.outbox)))
-			publisher->sink.blocked = true;
+		lock_outbox(p, outbox);
+		if (outbox->usable)
+			sink->from = Min(sink->from, outbox->cursor);
+		else if (!is_gone(outbox))
+			sink->behind = Min(sink->behind, outbox->cursor);
 	}
 }
+
+/* Says whether a view must stay behind, see publisher.h. */
+static bool
+holds(Publisher *publisher, Oid view)
+{
+	OutboxPublisher *p = (OutboxPublisher *) publisher;
+	ListCell *lc;
+
+	foreach (lc, p->outboxes)
+	{
+		Outbox *outbox = lfirst(lc);
+
+		if (outbox->row.of_view && outbox->row.source == view && !outbox->usable &&
+			!is_gone(outbox))
+			return true;
+	}
+	return false;
+}
+
+/* ---------- taking ---------- */
 
 /* Takes an emission. */
 static void
 take_emission(OutboxPublisher *p, const Origin *origin, const StreamRecord *record)
 {
 	Emission emission;
-	ListCell *lc;
+	Outbox *outbox;
 
 	if (p->secret == NULL || !record->transactional ||
 		!derive_emission_read(record->content, record->content_len, p->secret, &emission))
 		return;
-	foreach (lc, p->outboxes)
-	{
-		Outbox *outbox = lfirst(lc);
-		Datum id = UUIDPGetDatum(&emission.id);
-
-		if (outbox->row.id == emission.outbox && outbox->usable)
-			derive_event_log_add_emission(outbox->emissions, ++p->number, origin,
-										  p->request, emission.topic, emission.key,
-										  emission.payload, emission.has_id ? &id : NULL);
-	}
+	outbox = find_outbox(p, emission.outbox);
+	if (outbox != NULL && outbox->usable && origin->commit_lsn >= outbox->cursor)
+		derive_event_log_add_emission(outbox->log, origin, p->request, &emission);
 }
 
-/* Learns of an outbox: what follows waits until the catalog's row has been read. */
+/*
+ * Learns of an outbox that the catalog had not when it was last read.  The transaction that
+ * made it is visible, but may still be about to release its locks.  Of a view, this tick
+ * has begun without noting the delta.
+ */
 static void
-take_announcement(OutboxPublisher *p, const StreamRecord *record)
+take_announcement(OutboxPublisher *p, const Origin *origin, const StreamRecord *record)
 {
 	OutboxAnnouncement announcement;
-	ListCell *lc;
+	Outbox *outbox;
 
 	if (record->content_len != sizeof(announcement))
 		return;
 	memcpy(&announcement, record->content, sizeof(announcement));
-	foreach (lc, p->outboxes)
-		if (((Outbox *) lfirst(lc))->row.id == announcement.outbox)
-			return;
-	p->pub.sink.blocked = true;
+	if (find_outbox(p, announcement.outbox) != NULL)
+		return;
+	SPI_connect();
+	add_new(p);
+	SPI_finish();
+	outbox = find_outbox(p, announcement.outbox);
+	if (outbox == NULL)
+		return; /* it was dropped, or is somebody's invention */
+	XactLockTableWait((TransactionId) origin->xid, NULL, NULL, XLTW_None);
+	lock_outbox(p, outbox);
+	if (outbox->row.of_view || (!outbox->usable && !is_gone(outbox)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("an outbox was created while a tick began"),
+				 errdetail("The pipeline starts again, with it from the beginning.")));
+	if (!p->pub.sink.wanted)
+	{
+		p->pub.sink.wanted = true;
+		p->pub.sink.cursor = origin->commit_lsn + 1;
+	}
+	p->pub.sink.from = Min(p->pub.sink.from, outbox->cursor);
 	p->pub.reread = true;
 }
 
@@ -428,10 +360,10 @@ take_message(OutboxPublisher *p, const Origin *origin, const StreamRecord *recor
 	else if (strcmp(record->prefix, DERIVE_MESSAGE_EMIT) == 0)
 		take_emission(p, origin, record);
 	else if (strcmp(record->prefix, DERIVE_MESSAGE_OUTBOX) == 0)
-		take_announcement(p, record);
+		take_announcement(p, origin, record);
 }
 
-/* Takes a record of a transaction that is the sink's turn. */
+/* Takes a record of a transaction, see batch.h. */
 static void
 take(CommitSink *sink, const Origin *origin, const StreamRecord *record)
 {
@@ -456,179 +388,14 @@ take(CommitSink *sink, const Origin *origin, const StreamRecord *record)
 	{
 		Outbox *outbox = lfirst(lc);
 
-		if (outbox->row.source == source && outbox->changes != NULL && outbox->usable &&
-			origin->commit_lsn > outbox->row.created_lsn &&
+		if (outbox->row.source == source && !outbox->row.of_view && outbox->usable &&
+			origin->commit_lsn >= outbox->cursor &&
 			origin->xid != outbox->row.created_xid)
-			derive_event_log_add_change(outbox->changes, ++p->number, origin, p->request,
-										record);
+			derive_event_log_add_change(outbox->log, origin, p->request, record);
 	}
 }
 
 /* ---------- writing ---------- */
-
-/* What the events of an outbox are written with. */
-typedef struct Writing
-{
-	Outbox *outbox;
-	SourceDelta *delta; /* of a view, or NULL */
-	int reads;
-	int64 position; /* of the last event */
-	XLogRecPtr lsn;
-} Writing;
-
-/* Makes what was taken visible to SQL. */
-static void
-register_logs(Writing *w)
-{
-	Outbox *outbox = w->outbox;
-
-	if (w->delta != NULL)
-		derive_query_register(DELTA_NAME, w->delta->desc, w->delta->rows,
-							  w->delta->nrows);
-	else if (w->reads & READS_CHANGES)
-		derive_query_register(CHANGES_NAME, outbox->changes->desc, outbox->changes->rows,
-							  outbox->changes->nrows);
-	if (w->reads & READS_EMISSIONS)
-		derive_query_register(EMISSIONS_NAME, outbox->emissions->desc,
-							  outbox->emissions->rows, outbox->emissions->nrows);
-}
-
-/* Runs a statement; number: of one event, or 0 for all; error: goes into its headers. */
-static void
-execute(Writing *w, SPIPlanPtr plan, int64 number, const char *error)
-{
-	Datum values[6];
-	char nulls[7] = "      ";
-
-	values[0] = Int64GetDatum(w->position);
-	values[1] = CStringGetTextDatum(psprintf(UINT64_FORMAT, GetSystemIdentifier()));
-	values[2] = Int64GetDatum(number);
-	values[3] = LSNGetDatum(w->lsn);
-	values[4] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
-	values[5] = error != NULL ? CStringGetTextDatum(error) : (Datum) 0;
-	if (number == 0)
-		nulls[2] = 'n';
-	if (error == NULL)
-		nulls[5] = 'n';
-	if (SPI_execute_plan(plan, values, nulls, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not write events");
-	w->position += SPI_processed;
-}
-
-/* Returns the kept plan of what is to be read. */
-static SPIPlanPtr
-kept_plan(Writing *w)
-{
-	Outbox *outbox = w->outbox;
-
-	if (outbox->plans[w->reads] == NULL)
-	{
-		SPIPlanPtr plan = prepare(
-			insert_sql(&outbox->row, outbox->view_key, w->reads, false));
-
-		if (SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not keep a plan");
-		outbox->plans[w->reads] = plan;
-	}
-	return outbox->plans[w->reads];
-}
-
-/* Notes the position of the last event, as the worker. */
-static void
-store_position(Writing *w)
-{
-	Oid types[2] = {INT8OID, INT8OID};
-	Datum values[2] = {Int64GetDatum(w->outbox->row.id), Int64GetDatum(w->position)};
-
-	if (SPI_execute_with_args(
-			"INSERT INTO derive_state.outbox_position VALUES ($1, $2)"
-			" ON CONFLICT (id) DO UPDATE SET position = EXCLUDED.position",
-			2, types, values, NULL, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not store an outbox's position");
-}
-
-/* Reads the position of the last event. */
-static int64
-read_position(Outbox *outbox)
-{
-	Oid types[1] = {INT8OID};
-	Datum values[1] = {Int64GetDatum(outbox->row.id)};
-	bool isnull;
-
-	if (SPI_execute_with_args("SELECT position FROM derive_state.outbox_position"
-							  " WHERE id OPERATOR(pg_catalog.=) $1",
-							  1, types, values, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read an outbox's position");
-	if (SPI_processed == 0)
-		return 0;
-	return DatumGetInt64(
-		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-}
-
-/* Writes events in a subtransaction; returns an error's message, or NULL. */
-static char *
-write_protected(Writing *w, SPIPlanPtr plan, const char *raw_sql, int64 number,
-				const char *header)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	int64 position = w->position;
-	char *volatile message = NULL;
-	OwnerScope scope;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		writing = true;
-		SPI_connect();
-		enter_owner(&scope, &w->outbox->row, w->outbox->owner);
-		register_logs(w);
-		execute(w,
-				raw_sql != NULL ? prepare(raw_sql)
-				: plan != NULL	? plan
-								: kept_plan(w),
-				number, header);
-		derive_owner_leave(&scope);
-		SPI_finish();
-		writing = false;
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-
-		writing = false;
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		message = pstrdup(error->message);
-		w->position = position;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return message;
-}
-
-/* Writes events one by one, those whose expressions fail without them. */
-static void
-write_singly(Writing *w, int64 first, int64 last)
-{
-	char *raw = insert_sql(&w->outbox->row, w->outbox->view_key, w->reads, true);
-
-	for (int64 number = first; number <= last; number++)
-	{
-		char *error = write_protected(w, NULL, NULL, number, NULL);
-
-		CHECK_FOR_INTERRUPTS();
-		if (error != NULL &&
-			(error = write_protected(w, NULL, raw, number, error)) != NULL)
-			ereport(ERROR, (errmsg("could not write to outbox \"%s\": %s",
-								   get_rel_name(w->outbox->row.outbox), error)));
-	}
-}
 
 /* Finds the delta of a view in whichever cohort it is. */
 static SourceDelta *
@@ -646,51 +413,40 @@ find_delta(List *cohorts, Oid view)
 	return NULL;
 }
 
-/* Returns the owner of a relation. */
-static Oid
-owner_of(Oid relid)
-{
-	Relation relation = table_open(relid, NoLock);
-	Oid owner = relation->rd_rel->relowner;
-
-	table_close(relation, NoLock);
-	return owner;
-}
-
-/* Writes the events of one outbox; returns how many. */
+/* Brings an outbox to where the pipeline is; returns the number of events. */
 static int64
 write_outbox(OutboxPublisher *p, Outbox *outbox, List *cohorts, XLogRecPtr lsn)
 {
-	Writing w = {.outbox = outbox, .lsn = lsn};
-	int64 before;
-	int64 last = p->number;
-	char *error;
+	SourceDelta *delta = NULL;
+	int64 written;
 
 	if (outbox->row.of_view)
+		delta = find_delta(cohorts, outbox->row.source);
+	if (!XLogRecPtrIsInvalid(outbox->row.published) || outbox->row.retry_at != 0)
 	{
-		w.delta = find_delta(cohorts, outbox->row.source);
-		if (w.delta != NULL)
-			last = Max(last, w.delta->nrows);
+		outbox->row.published = InvalidXLogRecPtr;
+		outbox->row.retry_at = 0;
+		outbox->row.failures = 0;
+		outbox->row.reason = NULL;
+		outbox->changed = p->pub.moved = true;
 	}
-	if (w.delta != NULL || (outbox->changes != NULL && outbox->changes->nrows > 0))
-		w.reads |= READS_CHANGES;
-	if (outbox->emissions->nrows > 0)
-		w.reads |= READS_EMISSIONS;
-	if (w.reads == 0)
-		return 0;
-	outbox->owner = owner_of(outbox->row.outbox);
+	written = derive_outbox_write(outbox, delta, lsn);
+	outbox->cursor = Max(outbox->cursor, p->pub.sink.cursor);
+	derive_partitions_keep(outbox);
+	return written;
+}
+
+/* Notes that an outbox stays behind. */
+static void
+leave_behind(OutboxPublisher *p, Outbox *outbox)
+{
+	if (!XLogRecPtrIsInvalid(outbox->row.published))
+		return;
+	outbox->row.published = outbox->cursor;
+	p->pub.moved = true;
 	SPI_connect();
-	before = w.position = read_position(outbox);
-	error = write_protected(&w, NULL, NULL, 0, NULL);
-	if (error != NULL)
-	{
-		ereport(WARNING, (errmsg("an expression of outbox \"%s\" failed: %s",
-								 get_rel_name(outbox->row.outbox), error)));
-		write_singly(&w, 1, last);
-	}
-	store_position(&w);
+	derive_catalog_write_outbox(&outbox->row);
 	SPI_finish();
-	return w.position - before;
 }
 
 /* Writes what was taken, see publisher.h. */
@@ -701,15 +457,17 @@ write_events(Publisher *publisher, List *cohorts, XLogRecPtr lsn)
 	int64 written = 0;
 	ListCell *lc;
 
+	publisher->moved = false;
 	foreach (lc, p->outboxes)
 	{
 		Outbox *outbox = lfirst(lc);
 
 		if (outbox->usable)
 			written += write_outbox(p, outbox, cohorts, lsn);
-		if (outbox->changes != NULL)
-			derive_event_log_reset(outbox->changes);
-		derive_event_log_reset(outbox->emissions);
+		else
+			leave_behind(p, outbox);
+		if (outbox->log != NULL)
+			derive_event_log_reset(outbox->log);
 	}
 	return written;
 }
@@ -727,6 +485,8 @@ derive_outbox_publisher(void)
 	p->pub.sink.take = take;
 	p->pub.read_catalog = read_catalog;
 	p->pub.begin = begin;
+	p->pub.holds = holds;
 	p->pub.write = write_events;
+	p->pub.lose = lose;
 	return &p->pub;
 }

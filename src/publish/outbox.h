@@ -20,6 +20,9 @@ extern Publisher *derive_outbox_publisher(void);
  */
 extern void derive_outbox_check(const CatalogOutbox *row);
 
+/* Returns a relation's name with its schema, quoted, palloc'd. */
+extern char *derive_outbox_name(Oid relid);
+
 /* True while this process writes outboxes: their trigger lets nobody else in. */
 extern bool derive_outbox_is_writing(void);
 

@@ -81,6 +81,10 @@ typedef struct Pipeline
 		views_behind;		   /* live views that are not at the pipeline's frontier */
 	ConditionVariable tick_cv; /* broadcast after each tick and state change */
 
+	/* applier to consumers */
+	pg_atomic_uint64 events;	 /* ticks that wrote events to outboxes */
+	pg_atomic_uint64 events_lsn; /* end of the commit of the last one */
+
 	/* applier to decoder */
 	pg_atomic_uint64 target_lsn; /* a progress mark is wanted once decoded past this */
 	pg_atomic_uint64 target_request; /* number of that wish, echoed in the mark */

@@ -144,7 +144,7 @@ start_stream(Maintainer *m, uint64 *catalog_seen)
 	StreamRecord hello;
 
 	if (m->frontier_stored && !derive_stream_slot_usable(MyDatabaseId))
-		derive_maintainer_set_all_stale(m, "the replication slot was missing");
+		derive_maintainer_set_all_stale(m, "the replication slot was missing", 1);
 	derive_maintainer_attach_stream(
 		m, derive_stream_start(pipeline, m->unconfirmed_lsn,
 							   derive_view_set_interest(m->views),
@@ -156,8 +156,8 @@ start_stream(Maintainer *m, uint64 *catalog_seen)
 		follow_catalog(m, catalog_seen);
 	}
 	Assert(hello.kind == STREAM_HELLO);
-	if (hello.slot_created && m->frontier_stored)
-		derive_maintainer_set_all_stale(m, "the replication slot was missing");
+	if (hello.slot_created)
+		derive_maintainer_set_all_stale(m, "the replication slot was missing", hello.lsn);
 	derive_pipeline_set_state(pipeline, PIPELINE_RUNNING, "");
 }
 

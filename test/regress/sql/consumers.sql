@@ -60,7 +60,7 @@ CREATE ROLE t_consumers_stranger;
 GRANT USAGE ON SCHEMA t_consumers TO t_consumers_stranger;
 SET ROLE t_consumers_stranger;
 SELECT derive.fetch('t_consumers.events', 'app');
-SELECT derive_state.consumer_of('t_consumers.events', 'app', false);
+SELECT derive_state.ack(1, $$app$$, 10, 1, 1);
 RESET ROLE;
 GRANT SELECT ON t_consumers.events TO t_consumers_stranger;
 SET ROLE t_consumers_stranger;
