@@ -62,11 +62,12 @@ refuse(const RangeVar *relation, const char *hint)
 					errhint("%s", hint)));
 }
 
-/* Returns true for the trigger that makes outboxes append-only, which a restore brings. */
-static bool
-is_own_trigger(const CreateTrigStmt *create)
+bool
+derive_guard_is_own_trigger(Node *command)
 {
-	return list_length(create->funcname) == 2 &&
+	CreateTrigStmt *create = (CreateTrigStmt *) command;
+
+	return IsA(command, CreateTrigStmt) && list_length(create->funcname) == 2 &&
 		   strcmp(strVal(linitial(create->funcname)), DERIVE_STATE_SCHEMA) == 0 &&
 		   strcmp(strVal(lsecond(create->funcname)), "reject_outbox_write") == 0;
 }
@@ -141,8 +142,7 @@ derive_guard_check(Node *command)
 		check_alter((AlterTableStmt *) command);
 	else if (IsA(command, CreateStmt))
 		check_create((CreateStmt *) command);
-	else if (IsA(command, CreateTrigStmt) &&
-			 !is_own_trigger((CreateTrigStmt *) command) &&
+	else if (IsA(command, CreateTrigStmt) && !derive_guard_is_own_trigger(command) &&
 			 is_view(((CreateTrigStmt *) command)->relation))
 		refuse(((CreateTrigStmt *) command)->relation,
 			   "Put the trigger on the tables that the query reads.");

@@ -140,6 +140,8 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 			derive_launcher_resume_database(dboid);
 	}
 	PG_END_TRY();
+	if (derive_guard_is_own_trigger(statement->utilityStmt))
+		derive_commit_hook_catalog_changed(false);
 	if (IsA(statement->utilityStmt, CreatedbStmt))
 		derive_commit_hook_probe_databases();
 }
