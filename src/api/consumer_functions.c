@@ -23,6 +23,7 @@
 #include "access/xlog.h"
 #include "api/outbox_functions.h"
 #include "api/view_functions.h"
+#include "base/lsn.h"
 #include "base/owner.h"
 #include "catalog/outbox_catalog.h"
 #include "catalog/pg_authid.h"
@@ -431,7 +432,7 @@ fetch_now(Fetch *fetch)
 		if (fetch->given > 0)
 		{
 			end_fetch(fetch);
-			XLogFlush(pg_atomic_read_u64(&fetch->pipeline->events_lsn));
+			XLogFlush(derive_lsn_reachable(GetXLogInsertRecPtr()));
 		}
 	}
 	SPI_finish();

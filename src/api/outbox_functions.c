@@ -407,7 +407,7 @@ derive_reject_outbox_write(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("function \"%s\" must be called as a trigger",
 							   "derive_state.reject_outbox_write")));
-	if (!derive_outbox_is_writing())
+	if (!derive_outbox_is_writing(RelationGetRelid(trigger->tg_relation)))
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
 						errmsg("cannot change outbox \"%s\"",
 							   RelationGetRelationName(trigger->tg_relation)),

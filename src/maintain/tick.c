@@ -546,10 +546,7 @@ derive_tick_run(Maintainer *m, TickResult *result)
 
 	expect_flush(m, restart_lsn);
 	if (events > 0)
-	{
-		pg_atomic_write_u64(&m->pipeline->events_lsn, XactLastCommitEnd);
 		pg_atomic_fetch_add_u64(&m->pipeline->events, 1);
-	}
 	m->views->catalog_changed |= m->publisher->reread;
 	m->publisher->reread = false;
 	result->transactions = stats.transactions;

@@ -23,7 +23,7 @@ extern void derive_outbox_check(const CatalogOutbox *row);
 /* Returns a relation's name with its schema, quoted, palloc'd. */
 extern char *derive_outbox_name(Oid relid);
 
-/* True while this process writes outboxes: their trigger lets nobody else in. */
-extern bool derive_outbox_is_writing(void);
+/* True while this process writes an outbox: its trigger lets nobody else in. */
+extern bool derive_outbox_is_writing(Oid relid);
 
 #endif /* DERIVE_PUBLISH_OUTBOX_H */

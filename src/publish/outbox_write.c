@@ -43,12 +43,12 @@
 #define RETRY_FIRST 1000L /* ms until events that could not be written are tried again */
 #define RETRY_DOUBLINGS 8
 
-static bool writing = false;
+static Oid writing = InvalidOid; /* the outbox that is being written */
 
 bool
-derive_outbox_is_writing(void)
+derive_outbox_is_writing(Oid relid)
 {
-	return writing;
+	return relid == writing;
 }
 
 /* Becomes the owner of an outbox, who reads names by the path of its creation. */
@@ -206,16 +206,16 @@ try_insert(Outbox *outbox, Tuplestorestate *rows, int64 nrows, const char *error
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		writing = true;
+		writing = outbox->row.outbox;
 		insert_rows(outbox, rows, nrows, error);
-		writing = false;
+		writing = InvalidOid;
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
 		ErrorData *caught;
 
-		writing = false;
+		writing = InvalidOid;
 		MemoryContextSwitchTo(context);
 		caught = CopyErrorData();
 		FlushErrorState();

@@ -82,8 +82,7 @@ typedef struct Pipeline
 	ConditionVariable tick_cv; /* broadcast after each tick and state change */
 
 	/* applier to consumers */
-	pg_atomic_uint64 events;	 /* ticks that wrote events to outboxes */
-	pg_atomic_uint64 events_lsn; /* end of the commit of the last one */
+	pg_atomic_uint64 events; /* ticks that wrote events to outboxes */
 
 	/* applier to decoder */
 	pg_atomic_uint64 target_lsn; /* a progress mark is wanted once decoded past this */
