@@ -84,13 +84,15 @@ derive_outbox_check(const CatalogOutbox *row)
 	SPI_connect();
 	enter_owner(&scope, row, GetUserId());
 	derive_query_register(LOG_NAME, log->desc, NULL, 0);
+	/* first each by itself, where no aggregates and sets may stand: for the messages */
 	if (row->key != NULL)
-		(void) prepare(psprintf("SELECT (SELECT (%s\n)::pg_catalog.text"
-								" FROM (SELECT (e.new).*) r) FROM " LOG_NAME " e",
+		(void) prepare(psprintf("SELECT FROM (SELECT (new).* FROM " LOG_NAME ") r"
+								" WHERE (%s\n)::pg_catalog.text IS NULL",
 								row->key));
 	if (row->payload != NULL)
-		(void) prepare(
-			psprintf("SELECT pg_catalog.to_jsonb((%s\n)) FROM " LOG_NAME, row->payload));
+		(void) prepare(psprintf("SELECT FROM " LOG_NAME
+								" WHERE pg_catalog.to_jsonb((%s\n)) IS NULL",
+								row->payload));
 	if (row->filter != NULL)
 		(void) prepare(psprintf("SELECT FROM " LOG_NAME " WHERE (%s\n)", row->filter));
 	(void) prepare(derive_outbox_write_sql(row, false, true));

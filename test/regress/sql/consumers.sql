@@ -50,7 +50,26 @@ SELECT position, lag, token FROM derive.consumers WHERE consumer = 'app';
 -- Waiting.
 SELECT derive.ack('events', 'app', 9, 3);
 SELECT count(*) FROM derive.fetch('events', 'app', wait => '10 ms');
+-- One at a time: what failed does not stand in the way of other keys, nor does what waits behind it.
+SELECT derive.create_consumer('events', 'single', backoff => '1 h', max_attempts => 1);
+SELECT position FROM derive.fetch('events', 'single', 1);
+SELECT derive.fail('events', 'single', 1, 1, 'parked at once');
+SELECT position FROM derive.fetch('events', 'single', 1);
+SELECT derive.ack('events', 'single', 2, 1);
+SELECT position FROM derive.fetch('events', 'single', 1);
+SELECT consumer, position, attempts, error FROM derive.parked;
+SELECT derive.create_consumer('events', 'keyed', backoff => '1 h');
+SELECT position, aggregateid FROM derive.fetch('events', 'keyed', 2);
+SELECT derive.fail('events', 'keyed', 1, 1, 'later');
+SELECT position, aggregateid FROM derive.fetch('events', 'keyed', 3);
+SELECT derive.ack('events', 'keyed', 5, 1);
+SELECT position, aggregateid FROM derive.fetch('events', 'keyed', 3);
+SELECT derive.ack('events', 'keyed', 9, 1);
+SELECT position, key, attempts FROM derive_state.deferred WHERE consumer = 'keyed' ORDER BY 1;
 -- What is refused.
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT derive.fetch('events', 'app', wait => '1 s');
+ROLLBACK;
 SELECT derive.fetch('events', 'nobody');
 SELECT derive.fetch('items', 'app');
 SELECT derive.fetch('events', 'app', 0);
@@ -68,6 +87,11 @@ SELECT derive.fetch('t_consumers.events', 'app');
 SELECT derive.create_consumer('t_consumers.events', 'own');
 SELECT count(*) FROM derive.fetch('t_consumers.events', 'own');
 RESET ROLE;
+-- A function with its owner's rights has these and not its caller's.
+CREATE FUNCTION spy() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS $$ SELECT count(*) FROM derive.fetch('t_consumers.events', 'app') $$;
+ALTER FUNCTION spy() OWNER TO t_consumers_stranger;
+SELECT spy();
+DROP FUNCTION spy();
 SELECT derive.drop_consumer('events', 'third');
 SELECT consumer FROM derive.consumers ORDER BY 1;
 DROP SCHEMA t_consumers CASCADE;

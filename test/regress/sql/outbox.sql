@@ -47,6 +47,33 @@ SELECT derive.create_outbox('fragile', 'orders', payload => 'to_jsonb(1 / (new).
 INSERT INTO orders VALUES (10, 1), (11, 0), (12, 2);
 SELECT derive.wait() IS NOT NULL;
 SELECT position, aggregateid, payload->'id' AS row, headers->>'error' AS error FROM fragile ORDER BY position;
+-- A request id travels with the transaction; strings are read alike whatever the session's setting.
+SET standard_conforming_strings = off;
+SELECT derive.create_outbox('strings', 'orders', payload => E'to_jsonb(\'\\\' || \'x\'::text)', filter => E'op = \'insert\'');
+RESET standard_conforming_strings;
+BEGIN;
+SELECT pg_logical_emit_message(true, 'pg_derive.request', 'request-1') IS NOT NULL;
+INSERT INTO orders VALUES (13, 3);
+COMMIT;
+INSERT INTO orders VALUES (14, 3);
+SELECT derive.wait() IS NOT NULL;
+SELECT payload, headers->'request_id' AS request, headers->'ordinal' AS ordinal FROM strings ORDER BY position;
+SELECT derive.drop_outbox('strings');
+-- Names in expressions are the row's; a function that writes to another outbox cannot.
+CREATE TABLE plain ("order" int, "position" int, op text);
+CREATE FUNCTION intrude() RETURNS jsonb LANGUAGE sql AS $$ INSERT INTO t_outbox.events VALUES (99, gen_random_uuid(), 'x', 'x', 'x', 'null', '{}', now()) RETURNING payload $$;
+SELECT derive.create_outbox('named', 'plain', key => '"order" + "position"', payload => $$jsonb_build_object('op', op, 'was', (new).op)$$);
+SELECT derive.create_outbox('intruding', 'plain', payload => 'intrude()');
+INSERT INTO plain VALUES (1, 2, 'mine');
+SELECT derive.wait() IS NOT NULL;
+SELECT aggregateid, payload FROM named;
+SELECT aggregateid, payload, headers->>'error' AS error FROM intruding;
+-- The table: the columns that a router expects, partitions by position.
+SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute WHERE attrelid = 'named'::regclass AND attnum > 0 ORDER BY attnum;
+SELECT pg_get_partkeydef('named'::regclass), pg_get_expr(relpartbound, c.oid) AS bounds, relowner = current_user::regrole AS owned
+FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE inhparent = 'named'::regclass;
+SELECT outbox, source, topic, key, state, reason, position, first FROM derive.outboxes WHERE outbox = 'named'::regclass;
+DROP TABLE plain CASCADE;
 -- Over a derived view: the net change of each tick.
 SELECT derive.create_view('per_customer', 'SELECT customer, count(*) AS n FROM orders GROUP BY customer');
 CALL test.settle();
@@ -81,6 +108,13 @@ SELECT derive.create_outbox('bad', 'orders', payload => '1; DROP TABLE orders');
 SELECT derive.create_outbox('bad', 'orders', payload => '1 FROM orders');
 SELECT derive.create_outbox('commented', 'orders', payload => '1 -- ');
 SELECT derive.create_outbox('bad', 'orders', key => '(new).missing');
+SELECT derive.create_outbox('bad', 'orders', filter => '(new).id IN (SELECT 1)');
+SELECT derive.create_outbox('bad', 'orders', payload => 'row_number() OVER ()');
+SELECT derive.create_outbox('bad', 'orders', payload => 'generate_series(1, 2)');
+SELECT derive.create_outbox('bad', 'orders', payload => 'count(*)');
+SELECT derive.create_outbox('bad', 'orders', retain => '0');
+ALTER TABLE order_events ADD COLUMN extra int;
+CREATE TRIGGER t BEFORE INSERT ON order_events FOR EACH ROW EXECUTE FUNCTION derive_state.reject_write();
 SELECT derive.create_outbox('bad', NULL, key => '1');
 SELECT derive.create_outbox(NULL, 'orders');
 SELECT derive.drop_outbox('orders');
