@@ -99,6 +99,15 @@ is_harmless(AlterTableType type)
 	}
 }
 
+/* Returns true if a part of ALTER TABLE is how a restore makes an outbox what it is. */
+static bool
+is_restore(const AlterTableCmd *part)
+{
+	return part->subtype == AT_EnableAlwaysTrig ||
+		   (part->subtype == AT_AddConstraint &&
+			((Constraint *) part->def)->contype == CONSTR_PRIMARY);
+}
+
 /* Checks ALTER TABLE: of a view, and of what would inherit from one. */
 static void
 check_alter(const AlterTableStmt *alter)
@@ -113,6 +122,8 @@ check_alter(const AlterTableStmt *alter)
 		if (part->subtype == AT_AddInherit && is_view((RangeVar *) part->def))
 			refuse((RangeVar *) part->def, "Do not inherit from it.");
 		if (is_harmless(part->subtype) || checked)
+			continue;
+		if (is_restore(part) && is_outbox(alter->relation))
 			continue;
 		checked = true;
 		if (is_view(alter->relation))

@@ -229,6 +229,29 @@ is($node->safe_psql('postgres', q{
 	WHERE get_byte(data, 0) = ascii('I')}), '1', 'a publication of the root has the event');
 $node->safe_psql('postgres', q{SELECT pg_drop_replication_slot('router'); DROP PUBLICATION p});
 
+# A dump carries events, partitions and consumers; the first event after a restore is a gap.
+$node->safe_psql('postgres', q{
+	CREATE TABLE d (id int PRIMARY KEY);
+	SELECT derive.create_outbox('d_events', 'd');
+	SELECT derive.create_consumer('d_events', 'app');
+	INSERT INTO d VALUES (1), (2);
+	SELECT derive.wait();
+	SELECT derive.ack('d_events', 'app', position, token) FROM derive.fetch('d_events', 'app', 1, '1 ms');
+	CREATE DATABASE restored});
+my $dump = $node->basedir . '/dump.sql';
+command_ok([ 'pg_dump', '-f', $dump, $node->connstr('postgres') ], 'dumped');
+($ret, $stdout, $stderr) = $node->psql('restored', "\\i $dump");
+unlike($stderr, qr/outbox/, 'restored without a complaint about outboxes');
+$node->safe_psql('restored', 'INSERT INTO d VALUES (3)');
+wait_fresh($node, 'restored');
+is($node->safe_psql('restored', q{SELECT string_agg(position || ' ' || type, ', ' ORDER BY position) FROM d_events}),
+	'1 insert, 2 insert, 3 gap, 4 insert', 'a restored outbox goes on behind a gap');
+is($node->safe_psql('restored', q{SELECT min(position) FROM derive.fetch('d_events', 'app')}), '2', 'and its consumer, too');
+like(sql_error($node, q{DELETE FROM d_events}, 'restored'), qr/cannot change outbox/, 'append-only as before');
+$node->safe_psql('restored', 'DROP EXTENSION pg_derive CASCADE');
+poll_until(sub { leftovers($node, 'restored') eq '' });
+$node->safe_psql('postgres', 'DROP DATABASE restored; DROP TABLE d CASCADE');
+
 # Renaming and moving change nothing; dropping leaves nothing.
 $node->safe_psql('postgres', q{
 	CREATE SCHEMA elsewhere;
