@@ -38,6 +38,7 @@
 #include "publish/emission.h"
 #include "publish/outbox.h"
 #include "publish/outbox_private.h"
+#include "publish/partitions.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -225,11 +226,17 @@ static void
 lock_outbox(OutboxPublisher *p, Outbox *outbox)
 {
 	Oid source = outbox->row.source;
+	Oid open;
 
 	outbox->usable = outbox->row.retry_at <= GetCurrentTimestamp() &&
 					 derive_view_set_lock_now(outbox->row.outbox, RowExclusiveLock) &&
 					 (!OidIsValid(source) ||
 					  derive_view_set_lock_now(source, AccessShareLock));
+	if (!outbox->usable)
+		return;
+	open = derive_partition_open(outbox->row.outbox);
+	outbox->usable = !OidIsValid(open) ||
+					 derive_view_set_lock_now(open, RowExclusiveLock);
 	if (!outbox->usable)
 		return;
 	outbox->owner = owner_of(outbox->row.outbox);

@@ -9,11 +9,12 @@
  * all or nothing.  An outbox over a derived view first makes a log of the view's delta:
  * rows that share the view's key are one update.
  *
- * If an expression fails, the rows of the log are written in slices, and those of a slice
+ * If that fails, the rows of the log are written in slices, and those of a slice
  * that fails one by one; one that fails by itself carries the row as payload, no key, and
  * the error in its headers.  So nothing is left out and nothing waits.
  *
- * If even that fails (the owner may not write, a constraint, the disk), the error is noted
+ * If even that fails (the owner may not write), or what failed is no matter of a row (a lock
+ * that could not be had, the disk), the error is noted
  * with the outbox and the worker starts again: then the outbox stays behind until
  * its time has come, and the rest goes on.
  *
@@ -195,14 +196,29 @@ insert_rows(Outbox *outbox, Tuplestorestate *rows, int64 nrows, const char *erro
 	SPI_finish();
 }
 
-/* Does so in a subtransaction; returns an error's message, or NULL. */
-static char *
+/* Says whether an error is that of a moment or of the place, and not of a row. */
+static bool
+is_transient(const ErrorData *error)
+{
+	static const int classes[] = {
+		ERRCODE_TRANSACTION_ROLLBACK,  ERRCODE_INSUFFICIENT_RESOURCES,
+		ERRCODE_OPERATOR_INTERVENTION, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+		ERRCODE_SYSTEM_ERROR,		   ERRCODE_INTERNAL_ERROR};
+
+	for (int i = 0; i < lengthof(classes); i++)
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TO_CATEGORY(classes[i]))
+			return true;
+	return false;
+}
+
+/* Inserts rows in a subtransaction; returns the error that undid it, or NULL. */
+static ErrorData *
 try_insert(Outbox *outbox, Tuplestorestate *rows, int64 nrows, const char *error)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	int64 position = outbox->row.position;
-	char *volatile message = NULL;
+	ErrorData *volatile caught = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -215,21 +231,17 @@ try_insert(Outbox *outbox, Tuplestorestate *rows, int64 nrows, const char *error
 	}
 	PG_CATCH();
 	{
-		ErrorData *caught;
-
 		writing = InvalidOid;
 		MemoryContextSwitchTo(context);
 		caught = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		message = pstrdup(caught->message);
-		FreeErrorData(caught);
 		outbox->row.position = position;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	return message;
+	return caught;
 }
 
 /*
@@ -286,15 +298,15 @@ write_rows(Outbox *outbox, Tuplestorestate *slice)
 	while (tuplestore_gettupleslot(slice, true, false, slot))
 	{
 		Tuplestorestate *one = tuplestore_begin_heap(false, false, work_mem);
-		char *error;
+		ErrorData *error;
 
 		CHECK_FOR_INTERRUPTS();
 		tuplestore_puttupleslot(one, slot);
 		error = try_insert(outbox, one, 1, NULL);
+		if (error != NULL && !is_transient(error))
+			error = try_insert(outbox, one, 1, error->message);
 		if (error != NULL)
-			error = try_insert(outbox, one, 1, error);
-		if (error != NULL)
-			give_up(outbox, error);
+			give_up(outbox, error->message);
 		tuplestore_end(one);
 	}
 	ExecDropSingleTupleTableSlot(slot);
@@ -320,17 +332,19 @@ int64
 derive_outbox_write(Outbox *outbox, SourceDelta *delta, XLogRecPtr lsn)
 {
 	int64 before = outbox->row.position;
-	char *error;
+	ErrorData *error;
 
 	if (delta != NULL)
 		read_view(outbox, delta, lsn);
 	if (outbox->log->nrows > 0)
 	{
 		error = try_insert(outbox, outbox->log->rows, outbox->log->nrows, NULL);
+		if (error != NULL && is_transient(error))
+			give_up(outbox, error->message);
 		if (error != NULL)
 		{
-			ereport(WARNING, (errmsg("an expression of outbox \"%s\" failed: %s",
-									 get_rel_name(outbox->row.outbox), error)));
+			ereport(WARNING, (errmsg("events of outbox \"%s\" are written one by one: %s",
+									 get_rel_name(outbox->row.outbox), error->message)));
 			write_slices(outbox);
 		}
 		outbox->row.gap = false;

@@ -174,6 +174,15 @@ read_partitions(Oid outbox)
 	return result;
 }
 
+Oid
+derive_partition_open(Oid outbox)
+{
+	List *partitions = read_partitions(outbox);
+	Partition *last = partitions == NIL ? NULL : llast(partitions);
+
+	return last != NULL && last->to == PG_INT64_MAX ? last->relid : InvalidOid;
+}
+
 /*
  * Returns when a partition's first or last event was committed, or 0 if it is empty; as its
  * owner, because planning looks at indexes, which may call functions.

@@ -14,6 +14,9 @@
  */
 extern void derive_partition_make(Oid outbox, int64 id, int64 from);
 
+/* Returns the partition that takes new events, of an outbox that is locked; or InvalidOid. */
+extern Oid derive_partition_open(Oid outbox);
+
 /* Makes a table append-only but for who writes outboxes; with the rights of the caller. */
 extern void derive_partition_guard(const char *table);
 
