@@ -417,6 +417,17 @@ end_fetch(Fetch *fetch)
 				&args, 0);
 }
 
+/*
+ * Sees to it that the tick which wrote what is given out is on disk before the caller can act on
+ * it; outside a transaction block the commit that follows does.
+ */
+static void
+make_durable(void)
+{
+	if (IsTransactionBlock() || synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
+		XLogFlush(derive_lsn_reachable(GetXLogInsertRecPtr()));
+}
+
 /* Gives out what there is now. */
 static void
 fetch_now(Fetch *fetch)
@@ -432,7 +443,7 @@ fetch_now(Fetch *fetch)
 		if (fetch->given > 0)
 		{
 			end_fetch(fetch);
-			XLogFlush(derive_lsn_reachable(GetXLogInsertRecPtr()));
+			make_durable();
 		}
 	}
 	SPI_finish();
