@@ -55,10 +55,12 @@ CREATE TABLE derive_state.frontier
 	restart_lsn       pg_lsn      NOT NULL,
 	system_identifier bigint      NOT NULL,
 	timeline          bigint      NOT NULL,
-	database          oid         NOT NULL
+	database          oid         NOT NULL,
+	published_lsn     pg_lsn      NOT NULL
 ) WITH (fillfactor = 10, autovacuum_vacuum_threshold = 1000000);
 COMMENT ON TABLE derive_state.frontier IS 'one row: which source transactions the live views contain';
 COMMENT ON COLUMN derive_state.frontier.restart_lsn IS 'decoding starts here after a restart; the slot is never confirmed beyond it';
+COMMENT ON COLUMN derive_state.frontier.published_lsn IS 'commits that start before this are in the outboxes';
 COMMENT ON COLUMN derive_state.frontier.timeline IS 'of the log that the positions belong to; with system_identifier and database it tells a copy from the original';
 
 CREATE TABLE derive_state.audit

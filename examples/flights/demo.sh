@@ -3,8 +3,9 @@
 #
 # It installs what is missing (Debian, as root), builds, starts a private temporary server, loads
 # the first half of the flights, creates four views and lets `pg_derive watch` show them while
-# eight sessions replay the other half: new flights, corrected delays, cancellations.  In the end
-# every view is compared with its query.  Ctrl-C at any time leaves nothing behind.
+# eight sessions replay the other half: new flights, corrected delays, cancellations.  A second
+# terminal can tail the outbox of the flights.  In the end every view is compared with its query,
+# and the outbox with the table.  Ctrl-C at any time leaves nothing behind.
 #
 #   DEMO_SECONDS=60 make demo       a longer replay (default: 20)
 set -euo pipefail
@@ -35,7 +36,7 @@ trap 'exit 143' TERM HUP
 
 load()
 {
-    sql -f $here/schema.sql
+    PGOPTIONS='-c client_min_messages=warning' sql -f $here/schema.sql -f $here/outbox.sql >/dev/null
     sql -c "\copy airports FROM '$here/airports.csv' CSV HEADER" \
         -c "\copy timetable (scheduled, origin, destination, distance_mi, delay_min) FROM '$here/flights.csv' CSV HEADER" \
         -f $here/first-half.sql
@@ -92,8 +93,10 @@ export PGDATABASE=flights
 sql -c 'CREATE EXTENSION pg_derive'
 echo "in $SERVER_DIR, on a socket there"
 
-say "3,376 airports and the first 10,000 of 20,000 flights"
+say "3,376 airports and the first 10,000 of 20,000 flights, and an outbox of what happens to them"
 load
+echo "a second terminal can follow:"
+echo "  echo 'SELECT * FROM next_events() \\watch 0.1' | psql -XqAt 'host=$PGHOST port=$PGPORT user=$PGUSER dbname=flights'"
 
 say "Four views"
 sed -n '/^SELECT/,$p' $here/views.sql
@@ -109,6 +112,9 @@ sql -f $here/summary.sql
 say "Does each view equal its query?"
 pg_derive wait --timeout=60 >/dev/null
 pg_derive verify
+
+say "Is the outbox complete?"
+sql -f $here/outbox-check.sql
 
 say "The worst states to fly to, from the view over a view"
 psql -X -q -P pager=off -f $here/worst-states.sql

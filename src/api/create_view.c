@@ -492,6 +492,33 @@ check_leaf_identity(Oid root, Oid leaf, Bitmapset *columns)
 		set_identity(leaf);
 }
 
+/* Makes sure that a table, and each one below it, logs old rows with some columns. */
+static void
+check_identity(Oid relid, Bitmapset *columns)
+{
+	ListCell *lc;
+
+	foreach (lc, find_all_inheritors(relid, AccessShareLock, NULL))
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
+			check_leaf_identity(relid, lfirst_oid(lc), columns);
+}
+
+/* Makes sure that a table logs old rows in full, see view_functions.h. */
+void
+derive_api_require_full_identity(Oid relid)
+{
+	Relation rel = table_open(relid, NoLock);
+	Bitmapset *columns = NULL;
+
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+		if (!TupleDescAttr(RelationGetDescr(rel), i)->attisdropped)
+			columns = bms_add_member(columns, i + 1);
+	table_close(rel, NoLock);
+	SPI_connect();
+	check_identity(relid, columns);
+	SPI_finish();
+}
+
 /*
  * Makes sure that all sources log old rows as far as the view needs them.  A stage that is
  * recomputed only needs to hear that something changed, which every identity tells it.
@@ -499,7 +526,7 @@ check_leaf_identity(Oid root, Oid leaf, Bitmapset *columns)
 void
 derive_new_view_check_identities(NewView *view)
 {
-	ListCell *lc, *lp;
+	ListCell *lc;
 
 	if ((view->root != NULL && view->root->explain) || view->plan->rule == RULE_RECOMPUTE)
 		return;
@@ -511,13 +538,9 @@ derive_new_view_check_identities(NewView *view)
 		if (derive_catalog_has_view(source->relid))
 			continue;
 		if (source->only)
-		{
 			check_leaf_identity(source->relid, source->relid, source->columns);
-			continue;
-		}
-		foreach (lp, find_all_inheritors(source->relid, AccessShareLock, NULL))
-			if (get_rel_relkind(lfirst_oid(lp)) == RELKIND_RELATION)
-				check_leaf_identity(source->relid, lfirst_oid(lp), source->columns);
+		else
+			check_identity(source->relid, source->columns);
 	}
 }
 

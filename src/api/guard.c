@@ -7,7 +7,8 @@
  * move, index, cluster, analyze it, give it away and set its storage; what would
  * change its columns, restrict its rows, divert writes or take the read-only trigger
  * away is refused here, before the command runs.  (That trigger and the key's index
- * cannot be dropped because they depend internally on the table.)  What is hidden in
+ * cannot be dropped because they depend internally on the table.)  The same holds for
+ * outboxes and their partitions, whose trigger a restore may bring.  What is hidden in
  * schema derive_state is changed by superusers only, as our own commands are.  Nothing is looked
  * up for other commands than these few.
  *
@@ -22,20 +23,35 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/outbox_catalog.h"
+#include "catalog/partition.h"
 #include "catalog/view_catalog.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
+#include "publish/partitions.h"
 #include "utils/lsyscache.h"
 
-/* Returns true if a name in a command is that of a derived view. */
+/* Returns true if a relation is an outbox or a partition of one. */
+static bool
+is_outbox(const RangeVar *relation)
+{
+	Oid relid = RangeVarGetRelid(relation, NoLock, true);
+
+	return OidIsValid(relid) &&
+		   (derive_catalog_has_outbox(relid) ||
+			(get_rel_relispartition(relid) &&
+			 derive_catalog_has_outbox(get_partition_parent(relid, true))));
+}
+
+/* Returns true if a name in a command is that of a derived view or an outbox. */
 static bool
 is_view(const RangeVar *relation)
 {
 	Oid relid = RangeVarGetRelid(relation, NoLock, true);
 
-	return OidIsValid(relid) && derive_catalog_has_view(relid);
+	return OidIsValid(relid) && (derive_catalog_has_view(relid) || is_outbox(relation));
 }
 
 /*
@@ -65,14 +81,30 @@ refuse_hidden(const RangeVar *relation)
 					errhint("Change or drop the derived view.")));
 }
 
-/* Refuses a command. */
+/* Refuses a command; hint: what to do instead if it is a derived view. */
 static void
 refuse(const RangeVar *relation, const char *hint)
 {
+	if (is_outbox(relation))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("cannot do this to outbox \"%s\"", relation->relname),
+				 errdetail("Its rows are written by the pipeline and never changed."),
+				 errhint("Drop it and create another one, or read it by a view.")));
 	ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
 					errmsg("cannot do this to derived view \"%s\"", relation->relname),
 					errdetail("Its columns and rows follow from its query."),
 					errhint("%s", hint)));
+}
+
+bool
+derive_guard_is_own_trigger(Node *command)
+{
+	CreateTrigStmt *create = (CreateTrigStmt *) command;
+
+	return IsA(command, CreateTrigStmt) && list_length(create->funcname) == 2 &&
+		   strcmp(strVal(linitial(create->funcname)), DERIVE_STATE_SCHEMA) == 0 &&
+		   strcmp(strVal(lsecond(create->funcname)), "reject_outbox_write") == 0;
 }
 
 /* Returns true if a part of ALTER TABLE leaves columns, rows and guard alone. */
@@ -130,6 +162,15 @@ is_our_trigger(const CreateTrigStmt *create)
 		   strcmp(NameListToString(create->funcname), "derive_state.reject_write") == 0;
 }
 
+/* Returns true if a part of ALTER TABLE is how a restore makes an outbox what it is. */
+static bool
+is_restore(const AlterTableCmd *part)
+{
+	return part->subtype == AT_EnableAlwaysTrig ||
+		   (part->subtype == AT_AddConstraint &&
+			((Constraint *) part->def)->contype == CONSTR_PRIMARY);
+}
+
 /* Checks ALTER TABLE: of a view, and of what would inherit from one. */
 static void
 check_alter(const AlterTableStmt *alter)
@@ -147,6 +188,8 @@ check_alter(const AlterTableStmt *alter)
 			continue;
 		if (part->subtype == AT_EnableAlwaysTrig &&
 			strcmp(part->name, DERIVE_READ_ONLY_TRIGGER) == 0)
+			continue;
+		if (is_restore(part) && is_outbox(alter->relation))
 			continue;
 		checked = true;
 		if (is_hidden(alter->relation))
@@ -170,6 +213,8 @@ check_create(const CreateStmt *create)
 void
 derive_guard_check(Node *command)
 {
+	if (derive_partitions_at_work())
+		return;
 	if (IsA(command, AlterTableStmt) &&
 		((AlterTableStmt *) command)->objtype == OBJECT_TABLE)
 		check_alter((AlterTableStmt *) command);
@@ -182,12 +227,14 @@ derive_guard_check(Node *command)
 		refuse_hidden(((RenameStmt *) command)->relation);
 	else if (IsA(command, CreateTrigStmt) &&
 			 !is_our_trigger((CreateTrigStmt *) command) &&
+			 !derive_guard_is_own_trigger(command) &&
 			 is_hidden(((CreateTrigStmt *) command)->relation))
 		refuse_hidden(((CreateTrigStmt *) command)->relation);
 	else if (IsA(command, RuleStmt) && is_hidden(((RuleStmt *) command)->relation))
 		refuse_hidden(((RuleStmt *) command)->relation);
 	else if (IsA(command, CreateTrigStmt) &&
 			 !is_our_trigger((CreateTrigStmt *) command) &&
+			 !derive_guard_is_own_trigger(command) &&
 			 is_view(((CreateTrigStmt *) command)->relation))
 		refuse(((CreateTrigStmt *) command)->relation,
 			   "Put the trigger on the tables that the query reads.");

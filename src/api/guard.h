@@ -12,4 +12,10 @@
 
 extern void derive_guard_check(Node *command);
 
+/*
+ * Says whether a command makes the trigger that keeps outboxes append-only: we do, and a
+ * restore, when it has restored the rest of an outbox.
+ */
+extern bool derive_guard_is_own_trigger(Node *command);
+
 #endif /* DERIVE_API_GUARD_H */

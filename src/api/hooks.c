@@ -24,6 +24,7 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
+#include "catalog/outbox_catalog.h"
 #include "catalog/view_catalog.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
@@ -44,10 +45,14 @@ static ProcessUtility_hook_type previous_utility = NULL;
 static void
 relation_dropped(Oid relid)
 {
-	if (get_rel_relkind(relid) != RELKIND_RELATION ||
+	char kind = get_rel_relkind(relid);
+
+	if ((kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE) ||
 		get_rel_persistence(relid) == RELPERSISTENCE_TEMP ||
-		!derive_catalog_has_view(relid))
+		(!derive_catalog_has_view(relid) && !derive_catalog_has_outbox(relid)))
 		return;
+	if (derive_catalog_has_outbox(relid))
+		derive_catalog_delete_outbox(relid);
 	derive_catalog_delete_view(relid);
 	derive_view_stats_forget(relid);
 	derive_commit_hook_catalog_changed(false);
@@ -145,6 +150,8 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 	PG_END_TRY();
 	foreach (lc, changed)
 		derive_redefine_readers(lfirst_oid(lc));
+	if (derive_guard_is_own_trigger(statement->utilityStmt))
+		derive_commit_hook_catalog_changed(false);
 	if (IsA(statement->utilityStmt, CreatedbStmt))
 		derive_commit_hook_probe_databases();
 }

@@ -22,6 +22,12 @@ extern const char *derive_api_reason(Oid view, const char *reason);
 /* create_view.c */
 extern List *derive_api_explain_query(char *text);
 
+/*
+ * Makes sure that a table and its partitions log old rows in full: sets the replica identity
+ * if the current user may, or throws.
+ */
+extern void derive_api_require_full_identity(Oid relid);
+
 /* explain.c */
 extern List *derive_api_explain_stage(List *lines, int number, Oid relid, ViewPlan *plan);
 

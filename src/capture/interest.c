@@ -43,6 +43,7 @@ derive_interest_write(StringInfo to, List *interest)
 		int column = -1;
 
 		write_number(to, item->source);
+		write_number(to, item->every);
 		write_number(to, bms_num_members(item->columns));
 		while ((column = bms_next_member(item->columns, column)) >= 0)
 			write_number(to, column);
@@ -61,6 +62,7 @@ derive_interest_read(const char *data)
 		uint32 ncolumns;
 
 		item->source = read_number(&data);
+		item->every = read_number(&data) != 0;
 		item->columns = NULL;
 		ncolumns = read_number(&data);
 		for (uint32 j = 0; j < ncolumns; j++)

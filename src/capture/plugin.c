@@ -45,6 +45,7 @@
 #include "base/step.h"
 #include "capture/external.h"
 #include "capture/spool.h"
+#include "change/message.h"
 #include "replication/output_plugin.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
@@ -369,7 +370,7 @@ why_lost(RowChange *change, const MapFeed *feed)
 static bool
 is_irrelevant(const RowChange *change, const MapFeed *feed)
 {
-	if (feed->source->lost_in == derive_map_transaction(map))
+	if (feed->source->lost_in == derive_map_transaction(map) && !feed->source->every)
 		return true;
 	/* the identity, with all that is wanted, was left alone */
 	return change->has_old && change->has_new && change->old_tuple == NULL &&
@@ -390,10 +391,13 @@ send_change(ReorderBufferTXN *txn, RowChange *change, MapFeed *feed)
 	lost = why_lost(change, feed);
 	if (lost)
 	{
+		if (feed->source->every) /* each one that is missing counts */
+			feed->source->lost_in = 0;
 		send_lost(txn, feed->source, lost);
 		return;
 	}
-	if (change->has_old && change->has_new && is_unchanged(entry, feed))
+	if (change->has_old && change->has_new && !feed->source->every &&
+		is_unchanged(entry, feed))
 		return;
 	if (change->has_old)
 		old_row = form_row(feed, -1, entry->old_slot);
@@ -505,6 +509,15 @@ plugin_message(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr me
 		return;
 	if (transactional)
 		send_begin(txn);
+	if (strcmp(prefix, DERIVE_MESSAGE_OUTBOX) == 0 &&
+		message_size == sizeof(OutboxAnnouncement))
+	{
+		OutboxAnnouncement announcement;
+
+		memcpy(&announcement, message, sizeof(announcement));
+		if (OidIsValid(announcement.source))
+			derive_map_announce(map, announcement.source);
+	}
 	derive_wire_put_message(transactional ? records() : &queue->buffer, transactional,
 							prefix, message, message_size);
 	if (transactional)
@@ -564,6 +577,28 @@ plugin_stream_abort(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 		derive_spool_abort(aborted, txn->xid);
 }
 
+/*
+ * The interest changed while a large transaction was put aside: its views can be
+ * recomputed, but events cannot.  For them the pipeline starts again and reads it once more.
+ */
+static void
+lose_spooled(Spool *committed)
+{
+	bool empty = derive_spool_is_empty(committed);
+	ListCell *lc;
+
+	foreach (lc, derive_map_sources(map))
+	{
+		if (((MapSource *) lfirst(lc))->every && !empty)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("a large transaction is decoded again, because views or "
+							"outboxes changed meanwhile")));
+		if (!((MapSource *) lfirst(lc))->every)
+			derive_spool_add_lost(committed, ((MapSource *) lfirst(lc))->source);
+	}
+}
+
 /* Commits a large transaction: its records follow BEGIN, as those of any other. */
 static void
 plugin_stream_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
@@ -576,8 +611,7 @@ plugin_stream_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 		return;
 	plugin_begin(ctx, txn);
 	if (derive_spool_interest_version(committed) != derive_map_interest_version(map))
-		foreach (lc, derive_map_sources(map))
-			derive_spool_add_lost(committed, ((MapSource *) lfirst(lc))->source);
+		lose_spooled(committed);
 	if (!derive_spool_is_empty(committed))
 	{
 		derive_queue_flush_commits(queue);

@@ -7,8 +7,8 @@
  * above it, and one of an inheritance child a row of its parents; columns are matched
  * by name, since tables below may number theirs differently.  Entries are made when a
  * relation's first change is decoded, under the historic snapshot, so they say what was
- * true when the change was made, and made again after an invalidation.  A relation without interest has an entry, too,
- * so that its rows cost one hash lookup.
+ * true when the change was made, and made again after an invalidation.  A relation
+ * without interest has an entry, too, so that its rows cost one hash lookup.
  *
  * Layouts outlive entries and interests: the applier keeps each one for as long as
  * the decoder lives.  A layout is used again whenever columns, types and names are
@@ -52,6 +52,7 @@ struct RelationMap
 	HTAB *sources; /* of MapSource */
 	HTAB *entries; /* of MapEntry */
 
+	List *announced; /* oids, in parent */
 	uint64 transaction;
 	int ninvalidated; /* MAX_INVALIDATED + 1: too many */
 	Oid invalidated[MAX_INVALIDATED];
@@ -142,6 +143,21 @@ make_table(RelationMap *map, const char *name, Size entry_size)
 	return hash_create(name, 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
+/* Makes every change of a relation one of interest. */
+static void
+want_every(RelationMap *map, Oid relid)
+{
+	bool found;
+	MapSource *source = hash_search(map->sources, &relid, HASH_ENTER, &found);
+
+	if (!found)
+	{
+		source->columns = NULL;
+		source->lost_in = 0;
+	}
+	source->every = true;
+}
+
 /* Replaces the interest, and so all entries; called between records of the log. */
 void
 derive_map_set_interest(RelationMap *map, List *interest, uint32 version)
@@ -164,16 +180,14 @@ derive_map_set_interest(RelationMap *map, List *interest, uint32 version)
 		MapSource *source = hash_search(map->sources, &item->source, HASH_ENTER, NULL);
 
 		source->columns = bms_copy(item->columns);
+		source->every = item->every;
 		source->lost_in = 0;
+		if (item->every)
+			map->announced = list_delete_oid(map->announced, item->source);
 	}
+	foreach (lc, map->announced)
+		want_every(map, lfirst_oid(lc));
 	MemoryContextSwitchTo(old);
-}
-
-/* Returns the version of the interest in force. */
-uint32
-derive_map_interest_version(RelationMap *map)
-{
-	return map->interest_version;
 }
 
 /* Throws all entries away; what depends on them is made again when needed. */
@@ -189,6 +203,24 @@ forget_entries(RelationMap *map)
 			MemoryContextDelete(entry->context);
 	hash_destroy(map->entries);
 	map->entries = make_table(map, "pg_derive relations", sizeof(MapEntry));
+}
+
+void
+derive_map_announce(RelationMap *map, Oid relid)
+{
+	MemoryContext old = MemoryContextSwitchTo(map->parent);
+
+	map->announced = list_append_unique_oid(map->announced, relid);
+	MemoryContextSwitchTo(old);
+	want_every(map, relid);
+	forget_entries(map);
+}
+
+/* Returns the version of the interest in force. */
+uint32
+derive_map_interest_version(RelationMap *map)
+{
+	return map->interest_version;
 }
 
 uint64
@@ -341,6 +373,19 @@ match_attribute(TupleDesc desc, Form_pg_attribute wanted)
 	return InvalidAttrNumber;
 }
 
+/* Returns the columns that a source's rows have, as far as they are known to be wanted. */
+static Bitmapset *
+wanted_columns(const MapSource *source, TupleDesc desc)
+{
+	Bitmapset *columns = bms_copy(source->columns);
+
+	if (source->every)
+		for (int i = 0; i < desc->natts; i++)
+			if (!TupleDescAttr(desc, i)->attisdropped)
+				columns = bms_add_member(columns, i + 1);
+	return columns;
+}
+
 /* Fills a feed's columns out of the source's descriptor; false: they do not fit. */
 static bool
 match_columns(RelationMap *map, MapFeed *feed, Relation rel, Relation source)
@@ -348,12 +393,11 @@ match_columns(RelationMap *map, MapFeed *feed, Relation rel, Relation source)
 	TupleDesc desc = RelationGetDescr(source);
 	int ncolumns = 0;
 	int column = -1;
-	AttrNumber *attnums = palloc(sizeof(AttrNumber) *
-								 Max(bms_num_members(feed->source->columns), 1));
+	Bitmapset *columns = wanted_columns(feed->source, desc);
+	AttrNumber *attnums = palloc(sizeof(AttrNumber) * Max(bms_num_members(columns), 1));
 
-	feed->attnums = palloc(sizeof(AttrNumber) *
-						   Max(bms_num_members(feed->source->columns), 1));
-	while ((column = bms_next_member(feed->source->columns, column)) >= 0)
+	feed->attnums = palloc(sizeof(AttrNumber) * Max(bms_num_members(columns), 1));
+	while ((column = bms_next_member(columns, column)) >= 0)
 	{
 		if (column < 1 || column > desc->natts ||
 			TupleDescAttr(desc, column - 1)->attisdropped)

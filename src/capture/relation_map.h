@@ -17,6 +17,7 @@ typedef struct MapSource
 {
 	Oid source; /* hash key */
 	Bitmapset *columns;
+	bool every;		 /* all columns, whatever they are, and updates that change nothing */
 	uint64 lost_in;	 /* number of the transaction in which a LOST was sent */
 	uint64 stray_in; /* the last one that fed it rows of what then did not belong to it */
 } MapSource;
@@ -61,6 +62,12 @@ typedef struct RelationMap RelationMap;
 extern RelationMap *derive_map_create(MemoryContext parent);
 extern void derive_map_set_interest(RelationMap *map, List *interest, uint32 version);
 extern uint32 derive_map_interest_version(RelationMap *map);
+
+/*
+ * From here on every change of a relation is of interest, whatever interest is set: the
+ * log itself says so.  Called within a transaction of the log, between its changes.
+ */
+extern void derive_map_announce(RelationMap *map, Oid relid);
 
 /* Begins a transaction; the number is never 0 and not used again. */
 extern uint64 derive_map_begin(RelationMap *map);

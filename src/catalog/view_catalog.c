@@ -93,13 +93,14 @@ derive_catalog_check_version(void)
 }
 
 /*
- * Says whether a relation is a derived view.  Needs no snapshot, because it is
- * asked while relations are being dropped, perhaps the catalog itself.
+ * Says whether a table of the catalog, whose first column is a relation, has a row of it.
+ * Needs no snapshot, because it is asked while relations are being dropped, perhaps the
+ * catalog itself.
  */
-bool
-derive_catalog_has_view(Oid relid)
+static bool
+has_row(const char *table, Oid relid)
 {
-	Oid catalog = get_relname_relid("view", get_namespace_oid(DERIVE_STATE_SCHEMA, true));
+	Oid catalog = get_relname_relid(table, get_namespace_oid(DERIVE_STATE_SCHEMA, true));
 	Relation rel;
 	SysScanDesc scan;
 	ScanKeyData key;
@@ -114,6 +115,20 @@ derive_catalog_has_view(Oid relid)
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return found;
+}
+
+/* Says whether a relation is a derived view. */
+bool
+derive_catalog_has_view(Oid relid)
+{
+	return has_row("view", relid);
+}
+
+/* Says whether a relation is an outbox. */
+bool
+derive_catalog_has_outbox(Oid relid)
+{
+	return has_row("outbox", relid);
 }
 
 /* Returns a column as oid, InvalidOid for NULL. */
@@ -204,7 +219,7 @@ derive_catalog_read_frontier(CatalogFrontier *frontier)
 
 	execute(
 		"SELECT frontier::pg_catalog.text, applied_lsn, restart_lsn, system_identifier,"
-		" timeline, database FROM derive_state.frontier",
+		" timeline, database, published_lsn FROM derive_state.frontier",
 		0, NULL, NULL, NULL, true, SPI_OK_SELECT);
 	if (SPI_processed == 0)
 		return false;
@@ -216,6 +231,7 @@ derive_catalog_read_frontier(CatalogFrontier *frontier)
 	frontier->system_identifier = (uint64) get_int64(tuple, desc, 4);
 	frontier->timeline = (TimeLineID) get_int64(tuple, desc, 5);
 	frontier->database = DatumGetObjectId(SPI_getbinval(tuple, desc, 6, &isnull));
+	frontier->published_lsn = DatumGetLSN(SPI_getbinval(tuple, desc, 7, &isnull));
 	return true;
 }
 
@@ -224,8 +240,8 @@ void
 derive_catalog_write_frontier(const CatalogFrontier *frontier)
 {
 	static SPIPlanPtr update = NULL;
-	Oid types[6] = {TEXTOID, LSNOID, LSNOID, INT8OID, INT8OID, OIDOID};
-	Datum values[6];
+	Oid types[7] = {TEXTOID, LSNOID, LSNOID, INT8OID, INT8OID, OIDOID, LSNOID};
+	Datum values[7];
 
 	values[0] = CStringGetTextDatum(frontier->frontier);
 	values[1] = LSNGetDatum(frontier->applied_lsn);
@@ -233,14 +249,15 @@ derive_catalog_write_frontier(const CatalogFrontier *frontier)
 	values[3] = Int64GetDatum((int64) frontier->system_identifier);
 	values[4] = Int64GetDatum((int64) frontier->timeline);
 	values[5] = ObjectIdGetDatum(frontier->database);
+	values[6] = LSNGetDatum(frontier->published_lsn);
 
 	if (update == NULL)
 	{
 		update = SPI_prepare(
 			"UPDATE derive_state.frontier SET frontier = $1::pg_catalog.pg_snapshot,"
 			" applied_lsn = $2, restart_lsn = $3, system_identifier = $4,"
-			" timeline = $5, database = $6",
-			6, types);
+			" timeline = $5, database = $6, published_lsn = $7",
+			7, types);
 		if (update == NULL || SPI_keepplan(update) != 0)
 			elog(ERROR, "could not prepare the update of the frontier");
 	}
@@ -248,8 +265,8 @@ derive_catalog_write_frontier(const CatalogFrontier *frontier)
 		elog(ERROR, "could not update the frontier");
 	if (SPI_processed == 0)
 		execute("INSERT INTO derive_state.frontier"
-				" VALUES ($1::pg_catalog.pg_snapshot, $2, $3, $4, $5, $6)",
-				6, types, values, NULL, false, SPI_OK_INSERT);
+				" VALUES ($1::pg_catalog.pg_snapshot, $2, $3, $4, $5, $6, $7)",
+				7, types, values, NULL, false, SPI_OK_INSERT);
 }
 
 /* Writes a view's progress, in the tick's transaction; frontier may be NULL. */

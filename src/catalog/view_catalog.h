@@ -46,6 +46,7 @@ typedef struct CatalogFrontier
 	char *frontier; /* text of a pg_snapshot */
 	XLogRecPtr applied_lsn;
 	XLogRecPtr restart_lsn;
+	XLogRecPtr published_lsn;
 	uint64 system_identifier;
 	TimeLineID timeline;
 	Oid database;
@@ -70,6 +71,7 @@ typedef struct CatalogNewView
 extern bool derive_catalog_extension_exists(void);
 extern bool derive_catalog_has_view(Oid relid);
 extern void derive_catalog_check_version(void);
+extern bool derive_catalog_has_outbox(Oid relid);
 
 /* For the applier: an SPI connection and a snapshot must be there. */
 extern List *derive_catalog_read_views(void);

@@ -35,6 +35,7 @@ typedef struct InterestItem
 {
 	Oid source;
 	Bitmapset *columns;
+	bool every; /* all columns, whatever they are, and updates that change nothing */
 } InterestItem;
 
 /*

@@ -14,7 +14,8 @@
  *    backend has not left the proc array yet, so the snapshot does not show it
  *    (synchronous replication can hold it there for long);
  *  - retained ones, which some cohort cannot take now, because a source of it is
- *    locked by somebody.
+ *    locked by somebody, or that the sink cannot, because an earlier one is deferred
+ *    or because one of its outboxes is locked.
  * Both are offered again, in commit order, at the start of the next tick.  Their
  * oldest commit bounds what the slot may confirm, so nothing is lost in a crash.
  *
@@ -39,9 +40,7 @@
 typedef struct KeptTransaction
 {
 	dlist_node node;
-	uint64 xid;
-	XLogRecPtr commit_lsn;
-	TimestampTz commit_time;
+	Origin origin;
 	bool deferred;		   /* was not visible when last offered */
 	MemoryContext context; /* holds this struct and its records */
 	int64 nrecords;
@@ -93,16 +92,14 @@ derive_batch_create(ChangeStream *stream)
 
 /* Starts to keep a transaction, at the end of the list. */
 static KeptTransaction *
-keep_begin(Batch *batch, uint64 xid, const StreamRecord *begin)
+keep_begin(Batch *batch, const Origin *origin)
 {
 	MemoryContext context = AllocSetContextCreate(
 		batch->context, "pg_derive kept transaction", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	KeptTransaction *kept = palloc0(sizeof(KeptTransaction));
 
-	kept->xid = xid;
-	kept->commit_lsn = begin->commit_lsn;
-	kept->commit_time = begin->commit_time;
+	kept->origin = *origin;
 	kept->context = context;
 	initStringInfo(&kept->memory);
 	dlist_push_tail(&batch->kept, &kept->node);
@@ -320,19 +317,43 @@ feed(Batch *batch, Cohort *cohort, const StreamRecord *record)
 /* What happens to one source transaction in this tick. */
 typedef struct Route
 {
-	List *takers; /* active cohorts that take it now */
+	List *takers;	  /* active cohorts that take it now */
+	CommitSink *sink; /* takes it now, or NULL */
 	bool keep;
 	bool deferred;
 } Route;
 
-/* Decides which cohorts take a transaction and whether it must be kept. */
-static Route
-route_transaction(List *cohorts, const Frontier *next, uint64 xid)
+/* Decides whether the sink takes a transaction; transactions come in order of commits. */
+static void
+route_to_sink(Route *route, CommitSink *sink, const Origin *origin)
 {
-	Route route = {NIL, false, false};
+	if (!sink->wanted)
+	{
+		route->sink = route->deferred ? NULL : sink;
+		return;
+	}
+	if (origin->commit_lsn < Min(sink->from, sink->behind))
+		return;
+	sink->blocked |= route->deferred;
+	route->keep |= sink->blocked || origin->commit_lsn >= sink->behind;
+	if (sink->blocked)
+		return;
+	if (origin->commit_lsn >= sink->from)
+		route->sink = sink;
+	sink->cursor = Max(sink->cursor, origin->commit_lsn + 1);
+}
+
+/* Decides who takes a transaction and whether it must be kept. */
+static Route
+route_transaction(List *cohorts, CommitSink *sink, const Frontier *next,
+				  const Origin *origin)
+{
+	Route route = {0};
+	uint64 xid = origin->xid;
 	ListCell *lc;
 
 	route.deferred = !derive_frontier_contains(next, xid);
+	route_to_sink(&route, sink, origin);
 	foreach (lc, cohorts)
 	{
 		Cohort *cohort = lfirst(lc);
@@ -349,24 +370,28 @@ route_transaction(List *cohorts, const Frontier *next, uint64 xid)
 
 /* Gives one record to all takers. */
 static void
-feed_all(Batch *batch, const Route *route, const StreamRecord *record)
+feed_all(Batch *batch, const Route *route, const Origin *origin,
+		 const StreamRecord *record)
 {
 	ListCell *lc;
 
+	if (route->sink != NULL)
+		route->sink->take(route->sink, origin, record);
 	foreach (lc, route->takers)
 		feed(batch, lfirst(lc), record);
 }
 
 /* Offers the transactions kept from earlier ticks again. */
 static void
-replay_kept(Batch *batch, List *cohorts, const Frontier *next, BatchStats *stats)
+replay_kept(Batch *batch, List *cohorts, CommitSink *sink, const Frontier *next,
+			BatchStats *stats)
 {
 	dlist_iter iter;
 
 	dlist_foreach (iter, &batch->kept)
 	{
 		KeptTransaction *kept = dlist_container(KeptTransaction, node, iter.cur);
-		Route route = route_transaction(cohorts, next, kept->xid);
+		Route route = route_transaction(cohorts, sink, next, &kept->origin);
 		Size position = 0;
 		char *buffer = NULL;
 		Size room = 0;
@@ -374,7 +399,7 @@ replay_kept(Batch *batch, List *cohorts, const Frontier *next, BatchStats *stats
 		kept->deferred = route.deferred;
 		if (route.deferred)
 			stats->deferred++;
-		if (route.takers == NIL)
+		if (route.takers == NIL && route.sink == NULL)
 			continue;
 		if (kept->file != NULL && BufFileSeek(kept->file, 0, 0, SEEK_SET) != 0)
 			elog(ERROR, "could not rewind a kept transaction");
@@ -393,7 +418,7 @@ replay_kept(Batch *batch, List *cohorts, const Frontier *next, BatchStats *stats
 			}
 			keep_read(kept, &position, buffer, len);
 			derive_stream_decode(batch->stream, buffer, len, &record);
-			feed_all(batch, &route, &record);
+			feed_all(batch, &route, &kept->origin, &record);
 			stats->changes++;
 		}
 		if (buffer)
@@ -404,27 +429,28 @@ replay_kept(Batch *batch, List *cohorts, const Frontier *next, BatchStats *stats
 
 /* Reads one transaction from the stream, whose BEGIN has just been read. */
 static void
-read_transaction(Batch *batch, List *cohorts, const Frontier *next,
+read_transaction(Batch *batch, List *cohorts, CommitSink *sink, const Frontier *next,
 				 const StreamRecord *begin, BatchStats *stats)
 {
-	uint64 xid = derive_frontier_widen(begin->xid);
-	Route route = route_transaction(cohorts, next, xid);
-	KeptTransaction *kept = route.keep ? keep_begin(batch, xid, begin) : NULL;
+	Origin origin = {derive_frontier_widen(begin->xid), begin->commit_lsn,
+					 begin->commit_time};
+	Route route = route_transaction(cohorts, sink, next, &origin);
+	KeptTransaction *kept = route.keep ? keep_begin(batch, &origin) : NULL;
 	StreamRecord record;
 
 	if (kept)
 		kept->deferred = route.deferred;
 	if (route.deferred)
 		stats->deferred++;
-	if (route.takers != NIL)
+	if (route.takers != NIL || route.sink != NULL)
 		stats->transactions++;
 	for (;;)
 	{
 		derive_stream_next(batch->stream, &record, true);
 		if (record.kind == STREAM_COMMIT)
 			break;
-		feed_all(batch, &route, &record);
-		if (route.takers != NIL)
+		feed_all(batch, &route, &origin, &record);
+		if (route.takers != NIL || route.sink != NULL)
 			stats->changes++;
 		if (kept)
 			keep_record(batch, kept, &record);
@@ -433,41 +459,44 @@ read_transaction(Batch *batch, List *cohorts, const Frontier *next,
 }
 
 void
-derive_batch_collect(Batch *batch, List *cohorts, const Frontier *next, XLogRecPtr target,
-					 BatchStats *stats)
+derive_batch_collect(Batch *batch, List *cohorts, CommitSink *sink, const Frontier *next,
+					 XLogRecPtr target, BatchStats *stats)
 {
 	uint64 request = derive_stream_request(batch->stream, target);
 	StreamRecord record;
 
 	memset(stats, 0, sizeof(BatchStats));
 	memset(batch->last, 0, sizeof(batch->last));
-	replay_kept(batch, cohorts, next, stats);
+	replay_kept(batch, cohorts, sink, next, stats);
 	for (;;)
 	{
 		derive_stream_next(batch->stream, &record, true);
 		if (record.kind == STREAM_BEGIN)
-			read_transaction(batch, cohorts, next, &record, stats);
+			read_transaction(batch, cohorts, sink, next, &record, stats);
 		else if (record.kind == STREAM_PROGRESS && record.request == request)
 			break;
 	}
 	stats->decoded_lsn = record.lsn;
+	if (!sink->blocked)
+		sink->cursor = Max(sink->cursor, record.lsn);
 	stats->interest_version = record.interest_version;
 }
 
 void
-derive_batch_prune(Batch *batch, List *cohorts)
+derive_batch_prune(Batch *batch, List *cohorts, CommitSink *sink)
 {
 	dlist_mutable_iter iter;
 
 	dlist_foreach_modify (iter, &batch->kept)
 	{
 		KeptTransaction *kept = dlist_container(KeptTransaction, node, iter.cur);
-		bool needed = false;
+		bool needed = sink->wanted &&
+					  kept->origin.commit_lsn >= Min(sink->cursor, sink->behind);
 		ListCell *lc;
 
 		foreach (lc, cohorts)
 			needed |= !derive_frontier_contains(((Cohort *) lfirst(lc))->frontier,
-												kept->xid);
+												kept->origin.xid);
 		if (!needed)
 			keep_drop(batch, kept);
 	}
@@ -479,7 +508,8 @@ derive_batch_oldest_kept(Batch *batch, XLogRecPtr lsn)
 	dlist_iter iter;
 
 	dlist_foreach (iter, &batch->kept)
-		lsn = Min(lsn, dlist_container(KeptTransaction, node, iter.cur)->commit_lsn);
+		lsn = Min(lsn,
+				  dlist_container(KeptTransaction, node, iter.cur)->origin.commit_lsn);
 	return lsn;
 }
 
@@ -493,7 +523,7 @@ derive_batch_oldest_deferred(Batch *batch, XLogRecPtr lsn)
 		KeptTransaction *kept = dlist_container(KeptTransaction, node, iter.cur);
 
 		if (kept->deferred)
-			lsn = Min(lsn, kept->commit_lsn);
+			lsn = Min(lsn, kept->origin.commit_lsn);
 	}
 	return lsn;
 }
@@ -516,5 +546,5 @@ derive_batch_oldest_commit_time(Batch *batch)
 	if (dlist_is_empty(&batch->kept))
 		return 0;
 	return dlist_container(KeptTransaction, node, dlist_head_node(&batch->kept))
-		->commit_time;
+		->origin.commit_time;
 }

@@ -26,6 +26,33 @@ typedef struct Cohort
 
 typedef struct Batch Batch;
 
+/* Where a record comes from. */
+typedef struct Origin
+{
+	uint64 xid;
+	XLogRecPtr commit_lsn;
+	TimestampTz commit_time;
+} Origin;
+
+/*
+ * Somebody who takes transactions strictly in the order of their commits, whatever is in
+ * cohorts' frontiers: behind one that is not visible yet all others wait, too.  Behind it
+ * there may be several that read, and some that cannot take anything in this tick.
+ */
+typedef struct CommitSink
+{
+	XLogRecPtr cursor; /* commits that start before this have been taken */
+	XLogRecPtr from;   /* this tick: who reads now has all that starts before this */
+	XLogRecPtr behind; /* this tick: who cannot read now has all that starts before this;
+						* MaxXLogRecPtr: there is nobody */
+	bool wanted;	   /* somebody reads; if not, take() sees all, in any order */
+	bool blocked;	   /* this tick: a commit is not visible yet, which ends it */
+	void (*take)(struct CommitSink *sink, const Origin *origin,
+				 const StreamRecord *record);
+} CommitSink;
+
+#define MaxXLogRecPtr ((XLogRecPtr) PG_UINT64_MAX)
+
 typedef struct BatchStats
 {
 	int64 transactions; /* fed to some cohort */
@@ -39,17 +66,18 @@ extern Batch *derive_batch_create(ChangeStream *stream);
 
 /*
  * Reads the stream up to target and gives every transaction that next contains to
- * the active cohorts that do not contain it yet.  cohorts: list of Cohort.
+ * the active cohorts that do not contain it yet, and to the sink, whose cursor moves on.
+ * cohorts: list of Cohort.
  */
-extern void derive_batch_collect(Batch *batch, List *cohorts, const Frontier *next,
-								 XLogRecPtr target, BatchStats *stats);
+extern void
+derive_batch_collect(Batch *batch, List *cohorts, CommitSink *sink, const Frontier *next,
+					 XLogRecPtr target, BatchStats *stats);
 
-/* After a tick: forgets kept transactions that all cohorts contain by now. */
-extern void derive_batch_prune(Batch *batch, List *cohorts);
+/* After a tick: forgets kept transactions that all cohorts contain and the sink took. */
+extern void derive_batch_prune(Batch *batch, List *cohorts, CommitSink *sink);
 
 /* Start of the oldest kept commit, or lsn if none is kept or that is lower. */
 extern XLogRecPtr derive_batch_oldest_kept(Batch *batch, XLogRecPtr lsn);
-
 
 /* Start of the oldest commit that is not visible yet, or lsn if that is lower. */
 extern XLogRecPtr derive_batch_oldest_deferred(Batch *batch, XLogRecPtr lsn);

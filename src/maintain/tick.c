@@ -63,7 +63,7 @@
 
 /* Makes the maintainer from what is stored; in a transaction of its own. */
 Maintainer *
-derive_maintainer_create(Pipeline *pipeline)
+derive_maintainer_create(Pipeline *pipeline, Publisher *publisher)
 {
 	MemoryContext context = AllocSetContextCreate(
 		TopMemoryContext, "pg_derive maintainer", ALLOCSET_DEFAULT_SIZES);
@@ -76,6 +76,7 @@ derive_maintainer_create(Pipeline *pipeline)
 	m->tick_context = AllocSetContextCreate(context, "pg_derive tick",
 											ALLOCSET_DEFAULT_SIZES);
 	m->pipeline = pipeline;
+	m->publisher = publisher;
 	m->first_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
 
 	StartTransactionCommand();
@@ -91,6 +92,7 @@ derive_maintainer_create(Pipeline *pipeline)
 		m->stored_restart_lsn = stored.restart_lsn;
 		main_cohort->frontier = derive_frontier_parse(stored.frontier);
 		main_cohort->lsn = stored.applied_lsn;
+		publisher->sink.cursor = stored.published_lsn;
 		m->unconfirmed_lsn = stored.restart_lsn;
 	}
 	else
@@ -104,7 +106,7 @@ derive_maintainer_create(Pipeline *pipeline)
 	/* The stored frontier may be a commit that only the last applier waited to flush. */
 	XLogFlush(derive_lsn_reachable(GetXLogInsertRecPtr()));
 
-	m->views = derive_view_set_create();
+	m->views = derive_view_set_create(publisher);
 	derive_view_set_reload(m->views, &m->cohorts);
 	pg_atomic_write_u64(&pipeline->applied_lsn, main_cohort->lsn);
 	return m;
@@ -148,6 +150,7 @@ begin_locked(Maintainer *m)
 		SetCurrentStatementStartTimestamp();
 		StartTransactionCommand();
 		XactIsoLevel = XACT_REPEATABLE_READ;
+		m->publisher->begin(m->publisher);
 		derive_view_set_lock(m->views);
 		if (!derive_view_set_has_invalidations())
 			return;
@@ -352,16 +355,17 @@ write_progress(Maintainer *m)
 }
 
 /*
- * Declares every view stale, for what happened before the stream starts is unknown, and
- * has that on disk before a new slot can make it look otherwise.
+ * Declares every view stale and tells who publishes, for what happened before the stream
+ * starts is unknown, and has that on disk before a new slot can make it look otherwise.
  */
 void
-derive_maintainer_set_all_stale(Maintainer *m, const char *reason)
+derive_maintainer_set_all_stale(Maintainer *m, const char *reason, XLogRecPtr start)
 {
 	ListCell *lc;
 
-	ereport(LOG, (errmsg("derived views are stale: %s", reason),
-				  errdetail("They are recomputed and compared.")));
+	if (m->frontier_stored || m->gap != NULL)
+		ereport(LOG, (errmsg("derived views are stale: %s", reason),
+					  errdetail("They are recomputed and compared.")));
 	StartTransactionCommand();
 	ForceSyncCommit();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -375,6 +379,7 @@ derive_maintainer_set_all_stale(Maintainer *m, const char *reason)
 	}
 	SPI_connect();
 	write_progress(m);
+	m->publisher->lose(m->publisher, start);
 	SPI_finish();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
@@ -390,6 +395,7 @@ write_frontier(Maintainer *m, XLogRecPtr restart_lsn)
 	row.frontier = derive_frontier_text(derive_main_cohort(m)->frontier);
 	row.applied_lsn = derive_main_cohort(m)->lsn;
 	row.restart_lsn = restart_lsn;
+	row.published_lsn = m->publisher->sink.cursor;
 	row.system_identifier = GetSystemIdentifier();
 	row.timeline = GetWALInsertionTimeLine();
 	row.database = MyDatabaseId;
@@ -488,7 +494,7 @@ store(Maintainer *m, const BatchStats *stats, XLogRecPtr restart_lsn,
 
 	SPI_connect();
 	write = write_progress(m);
-	if (write || stats->transactions > 0 || !m->frontier_stored ||
+	if (write || stats->transactions > 0 || !m->frontier_stored || m->publisher->moved ||
 		frontier_request != m->frontier_request_done ||
 		restart_lsn > m->stored_restart_lsn + IDLE_ADVANCE)
 	{
@@ -526,6 +532,7 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	XLogRecPtr target;
 	XLogRecPtr restart_lsn;
 	BatchStats stats;
+	int64 events;
 	bool write;
 	ListCell *lc;
 
@@ -536,14 +543,15 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	MemoryContextSwitchTo(m->tick_context);
 	split_cohorts(m);
 	foreach (lc, m->cohorts)
-		derive_view_set_prepare_deltas(m->views, lfirst(lc));
+		derive_view_set_prepare_deltas(m->views, lfirst(lc),
+									   lfirst(lc) == derive_main_cohort(m));
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	next = derive_frontier_from_snapshot(GetActiveSnapshot());
 	target = Max(position_behind_snapshot(m, next),
 				 pg_atomic_read_u64(&m->pipeline->wait_lsn));
 	DERIVE_STEP("tick-snapshot");
-	derive_batch_collect(m->batch, m->cohorts, next, target, &stats);
+	derive_batch_collect(m->batch, m->cohorts, &m->publisher->sink, next, target, &stats);
 	DERIVE_STEP("tick-drained");
 	if (stats.interest_version != m->barrier.version)
 		derive_barrier_take(&m->barrier, m->context, stats.interest_version);
@@ -554,13 +562,15 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	derive_view_stop_readers(m);
 	foreach (lc, m->views->views)
 		derive_view_process(m, lfirst(lc), next);
+	events = m->publisher->write(m->publisher, m->cohorts, target);
+	DERIVE_STEP("tick-published");
 	if (m->audit != NULL)
 		m->audit(m);
 	reset_deltas(m);
 
 	bound_retention(m);
 	advance_cohorts(m, next, derive_batch_oldest_deferred(m->batch, target));
-	derive_batch_prune(m->batch, m->cohorts);
+	derive_batch_prune(m->batch, m->cohorts, &m->publisher->sink);
 	restart_lsn = derive_batch_oldest_kept(m->batch, stats.decoded_lsn);
 
 	write = store(m, &stats, restart_lsn, frontier_request);
@@ -571,6 +581,10 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	DERIVE_STEP("tick-committed");
 
 	expect_flush(m);
+	if (events > 0)
+		pg_atomic_fetch_add_u64(&m->pipeline->events, 1);
+	m->views->catalog_changed |= m->publisher->reread;
+	m->publisher->reread = false;
 	result->transactions = stats.transactions;
 	result->changes = stats.changes;
 	result->deferred = stats.deferred;

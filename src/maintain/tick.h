@@ -9,6 +9,7 @@
 #define DERIVE_MAINTAIN_TICK_H
 
 #include "maintain/barrier.h"
+#include "maintain/publisher.h"
 #include "maintain/view_set.h"
 
 typedef struct Maintainer
@@ -19,6 +20,7 @@ typedef struct Maintainer
 	ChangeStream *stream;
 	Batch *batch;
 	ViewSet *views;
+	Publisher *publisher;
 	List *cohorts; /* of Cohort; the first is the main one */
 	Barrier barrier;
 	const char *gap;	  /* why the log does not lead on from what is stored, or NULL */
@@ -44,9 +46,10 @@ typedef struct TickResult
 	bool behind; /* some view could not go along; try again soon */
 } TickResult;
 
-extern Maintainer *derive_maintainer_create(Pipeline *pipeline);
+extern Maintainer *derive_maintainer_create(Pipeline *pipeline, Publisher *publisher);
 extern void derive_maintainer_attach_stream(Maintainer *m, ChangeStream *stream);
-extern void derive_maintainer_set_all_stale(Maintainer *m, const char *reason);
+extern void
+derive_maintainer_set_all_stale(Maintainer *m, const char *reason, XLogRecPtr start);
 
 extern void derive_tick_run(Maintainer *m, TickResult *result);
 

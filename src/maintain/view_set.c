@@ -171,7 +171,7 @@ derive_view_set_is_dirty(ViewSet *set)
 
 /* Makes an empty set, which a reload fills. */
 ViewSet *
-derive_view_set_create(void)
+derive_view_set_create(Publisher *publisher)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "pg_derive views",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -179,6 +179,7 @@ derive_view_set_create(void)
 
 	set->context = context;
 	set->catalog_changed = true;
+	set->publisher = publisher;
 	CacheRegisterRelcacheCallback(note_invalidation, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHOID, note_catalog_change, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, note_catalog_change, (Datum) 0);
@@ -647,6 +648,21 @@ update_view(ViewSet *set, LiveView *view, CatalogView *row)
 	MemoryContextSwitchTo(old);
 }
 
+/* Reads which relations' every change is wanted; returns whether they are others than before. */
+static bool
+read_published(ViewSet *set)
+{
+	List *published = set->publisher->read_catalog(set->publisher);
+	bool changed = list_difference_oid(published, set->published) != NIL ||
+				   list_difference_oid(set->published, published) != NIL;
+	MemoryContext old = MemoryContextSwitchTo(set->context);
+
+	list_free(set->published);
+	set->published = list_copy(published);
+	MemoryContextSwitchTo(old);
+	return changed;
+}
+
 /* Reads the catalog: views come, change and go. */
 static void
 read_catalog(ViewSet *set, List **cohorts)
@@ -747,7 +763,7 @@ bool
 derive_view_set_reload(ViewSet *set, List **cohorts)
 {
 	List *planned = NIL;
-	bool changed;
+	bool changed = false;
 	ListCell *lc;
 
 	StartTransactionCommand();
@@ -755,7 +771,10 @@ derive_view_set_reload(ViewSet *set, List **cohorts)
 	SPI_connect();
 	derive_view_set_is_dirty(set);
 	if (set->catalog_changed)
+	{
+		changed = read_published(set);
 		read_catalog(set, cohorts);
+	}
 	foreach (lc, set->views)
 	{
 		LiveView *view = lfirst(lc);
@@ -766,7 +785,7 @@ derive_view_set_reload(ViewSet *set, List **cohorts)
 		planned = lappend(planned, view);
 	}
 	reject_unplanned(set);
-	changed = derive_view_set_collect_sources(set);
+	changed |= derive_view_set_collect_sources(set);
 	if (changed)
 		set->interest_version++;
 	foreach (lc, planned)
@@ -814,7 +833,8 @@ derive_view_set_lock(ViewSet *set)
 	{
 		LiveView *view = lfirst(lc);
 
-		view->locked = view->runner != NULL && !view->paused && !view->dirty;
+		view->locked = view->runner != NULL && !view->paused && !view->dirty &&
+					   !set->publisher->holds(set->publisher, view->view);
 		foreach (ll, view->locks)
 		{
 			TickLock *lock = lfirst(ll);

@@ -9,6 +9,7 @@
 #define DERIVE_MAINTAIN_VIEW_SET_H
 
 #include "maintain/batch.h"
+#include "maintain/publisher.h"
 #include "maintain/runner.h"
 #include "storage/lockdefs.h"
 
@@ -90,9 +91,11 @@ typedef struct ViewSet
 	uint64 generation;			  /* rises when sources change */
 	uint32 interest_version;
 	bool catalog_changed; /* derive_state.view must be read again */
+	Publisher *publisher;
+	List *published; /* oids of relations whose every change is wanted */
 } ViewSet;
 
-extern ViewSet *derive_view_set_create(void);
+extern ViewSet *derive_view_set_create(Publisher *publisher);
 
 /*
  * Brings the set up to date with catalog and definitions, in a transaction of its
@@ -125,8 +128,11 @@ extern bool derive_view_set_is_dirty(ViewSet *set);
 /* Locks what a tick reads and writes, never waiting; sets "locked" of each view. */
 extern void derive_view_set_lock(ViewSet *set);
 
-/* Prepares a cohort's deltas for a tick: one for each source of its views. */
-extern void derive_view_set_prepare_deltas(ViewSet *set, Cohort *cohort);
+/*
+ * Prepares a cohort's deltas for a tick: one for each source of its views, and of each view
+ * that is published; the main cohort has those of views that are in none.
+ */
+extern void derive_view_set_prepare_deltas(ViewSet *set, Cohort *cohort, bool is_main);
 
 extern LiveView *derive_view_set_find(ViewSet *set, Oid view);
 extern void derive_view_set_state(LiveView *view, ViewState state, const char *reason);

@@ -109,6 +109,16 @@ derive_view_set_collect_sources(ViewSet *set)
 			source->columns = bms_add_members(source->columns, needed->columns);
 		}
 	}
+	foreach (lc, set->published)
+		if (find_source(sources, lfirst_oid(lc), false) == NULL &&
+			derive_view_set_find(set, lfirst_oid(lc)) != NULL)
+		{
+			SourceInfo *source = palloc0(sizeof(SourceInfo));
+
+			source->relid = lfirst_oid(lc);
+			source->derived = true;
+			sources = lappend(sources, source);
+		}
 	foreach (lc, sources)
 	{
 		SourceInfo *source = lfirst(lc);
@@ -168,6 +178,9 @@ derive_view_set_interest(ViewSet *set)
 			item->columns = bms_add_members(item->columns, source->columns);
 		}
 	}
+	foreach (lc, set->published)
+		if (derive_view_set_find(set, lfirst_oid(lc)) == NULL)
+			interest_item(&result, lfirst_oid(lc))->every = true;
 	return result;
 }
 
@@ -188,7 +201,7 @@ make_delta(SourceInfo *source)
 }
 
 void
-derive_view_set_prepare_deltas(ViewSet *set, Cohort *cohort)
+derive_view_set_prepare_deltas(ViewSet *set, Cohort *cohort, bool is_main)
 {
 	ListCell *lc, *lv;
 
@@ -196,17 +209,18 @@ derive_view_set_prepare_deltas(ViewSet *set, Cohort *cohort)
 	foreach (lc, set->sources)
 	{
 		SourceInfo *source = lfirst(lc);
+		LiveView *self = derive_view_set_find(set, source->relid);
+		bool wanted = self != NULL && list_member_oid(set->published, source->relid) &&
+					  (self->cohort == cohort || (self->cohort == NULL && is_main));
 
 		foreach (lv, set->views)
 		{
 			LiveView *view = lfirst(lv);
 
-			if (view->cohort == cohort && derive_live_view_reads(view, source->relid))
-			{
-				cohort->deltas.sources = lappend(cohort->deltas.sources,
-												 make_delta(source));
-				break;
-			}
+			wanted |= view->cohort == cohort &&
+					  derive_live_view_reads(view, source->relid);
 		}
+		if (wanted)
+			cohort->deltas.sources = lappend(cohort->deltas.sources, make_delta(source));
 	}
 }

@@ -122,9 +122,8 @@ run_protected(Maintainer *m, LiveView *view, bool recompute, SourceDelta *out,
 static void
 maintain(Maintainer *m, LiveView *view, bool recompute)
 {
-	SourceDelta *out = view->cohort
-						   ? derive_delta_find(&view->cohort->deltas, view->view, false)
-						   : NULL;
+	Cohort *cohort = view->cohort ? view->cohort : derive_main_cohort(m);
+	SourceDelta *out = derive_delta_find(&cohort->deltas, view->view, false);
 	bool repair = false;
 	bool diverged = false;
 	RunnerStats stats;

@@ -77,6 +77,7 @@ init_entry(Pipeline *p)
 	pg_atomic_init_u64(&p->changes, 0);
 	pg_atomic_init_u64(&p->ticks, 0);
 	pg_atomic_init_u64(&p->progress_rows, 0);
+	pg_atomic_init_u64(&p->events, 0);
 	pg_atomic_init_u64(&p->queue_bytes, 0);
 }
 

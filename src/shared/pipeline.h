@@ -94,6 +94,8 @@ typedef struct Pipeline
 
 	/* decoder and launcher to applier: the slot was given up because it retained too much */
 	pg_atomic_uint32 shed;
+	/* applier to consumers */
+	pg_atomic_uint64 events; /* ticks that wrote events to outboxes */
 
 	/* applier to decoder */
 	pg_atomic_uint64 target_lsn; /* a progress mark is wanted once decoded past this */

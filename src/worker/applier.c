@@ -31,6 +31,7 @@
 #include "catalog/view_catalog.h"
 #include "maintain/gap.h"
 #include "maintain/tick.h"
+#include "publish/outbox.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -158,7 +159,7 @@ start_stream(Maintainer *m, uint64 *catalog_seen)
 
 	if (m->gap != NULL)
 	{
-		derive_maintainer_set_all_stale(m, m->gap);
+		derive_maintainer_set_all_stale(m, m->gap, 1);
 		derive_stream_slot_drop(MyDatabaseId);
 	}
 	derive_maintainer_attach_stream(
@@ -172,8 +173,8 @@ start_stream(Maintainer *m, uint64 *catalog_seen)
 		follow_catalog(m, catalog_seen);
 	}
 	Assert(hello.kind == STREAM_HELLO);
-	if (hello.slot_created && m->frontier_stored)
-		derive_maintainer_set_all_stale(m, DERIVE_GAP_NO_SLOT);
+	if (hello.slot_created)
+		derive_maintainer_set_all_stale(m, DERIVE_GAP_NO_SLOT, hello.lsn);
 	pg_atomic_write_u32(&pipeline->shed, 0);
 	derive_pipeline_set_state(pipeline, PIPELINE_RUNNING, "");
 }
@@ -353,7 +354,7 @@ derive_applier_main(Datum arg)
 		if (!extension_exists())
 			retire(NULL);
 		check_version();
-		m = derive_maintainer_create(pipeline);
+		m = derive_maintainer_create(pipeline, derive_outbox_publisher());
 		m->audit = derive_audit_tick;
 		start_stream(m, &catalog_seen);
 		run(m, catalog_seen);

@@ -3,7 +3,7 @@
  * freshness.c
  *	  Measures how long a commit takes to become visible in a view.
  *
- * Usage: freshness [RATE [SECONDS [view|wait|floor]]], connection from the environment.
+ * Usage: freshness [RATE [SECONDS [view|wait|fetch|floor]]], connection from the environment.
  * Needs a table pulses(n bigint) and the view pulse_view, "SELECT count(*) AS n
  * FROM pulses", empty at the start.
  *
@@ -21,6 +21,9 @@
  * wait		derive.wait() is called while a commit is outstanding; when it returns,
  *			those acknowledged before the call are visible.  This is what a program
  *			that reads its own writes sees, round trip included; nothing polls.
+ * fetch	derive.fetch() with a wait is called all the time, for the consumer probe of an
+ *			outbox pulse_events over pulses; what it returns is acknowledged after the
+ *			clock was read.
  * floor	SELECT 1 instead: how slow the machine and this program are by themselves.
  *
  * While nothing is outstanding the reader sleeps on a condition variable, so
@@ -39,6 +42,12 @@
 #include "libpq-fe.h"
 
 #define PROBE_SLEEP_US 50
+#define FETCH \
+	"SELECT count(*) FILTER (WHERE type = 'insert')" \
+	" FROM derive.fetch('pulse_events', 'probe', 1000, '30 s', '30 s')"
+#define ACK \
+	"SELECT derive.ack('pulse_events', 'probe', 9223372036854775807, token)" \
+	" FROM derive.consumers WHERE consumer = 'probe'"
 
 typedef struct Run
 {
@@ -46,6 +55,7 @@ typedef struct Run
 	double seconds;
 	const char *statement; /* the reader's */
 	bool returns_count;	   /* it does, else its end shows what was committed before */
+	bool fetches;		   /* it waits by itself, and returns how many more there are */
 	int commits;		   /* to make */
 	double *committed_at;  /* seconds, per commit; written by the writer */
 	double *visible_at;	   /* written by the reader */
@@ -152,6 +162,30 @@ await_commit(Run *run, int seen)
 	return committed;
 }
 
+/* The reader thread that fetches: notes for each commit when its event has come. */
+static void *
+fetch_pulses(void *arg)
+{
+	Run *run = arg;
+	PGconn *conn = connect_with(run->statement);
+	PGconn *ack = connect_with(ACK);
+	int seen = 0;
+
+	while (seen < run->commits)
+	{
+		long more = run_statement(conn);
+		double end = now_seconds();
+
+		for (; more > 0 && seen < run->commits; more--)
+			run->visible_at[seen++] = end;
+		run_statement(ack);
+	}
+	run->probes = 1;
+	PQfinish(ack);
+	PQfinish(conn);
+	return NULL;
+}
+
 /* The reader thread: notes for each commit when it is visible. */
 static void *
 read_pulses(void *arg)
@@ -224,13 +258,15 @@ main(int argc, char **argv)
 	if (argc > 2)
 		run.seconds = atof(argv[2]);
 	run.returns_count = strcmp(method, "view") == 0;
-	run.statement = run.returns_count			  ? "SELECT n FROM pulse_view"
+	run.fetches = strcmp(method, "fetch") == 0;
+	run.statement = run.fetches ? FETCH
+					: run.returns_count			  ? "SELECT n FROM pulse_view"
 					: strcmp(method, "wait") == 0 ? "SELECT derive.wait()"
 												  : "SELECT 1";
 	run.commits = (int) (run.rate * run.seconds);
 	if (run.commits < 1)
 	{
-		fprintf(stderr, "Usage: freshness [RATE [SECONDS [view|wait|floor]]]\n");
+		fprintf(stderr, "Usage: freshness [RATE [SECONDS [view|wait|fetch|floor]]]\n");
 		return 2;
 	}
 	run.committed_at = calloc(run.commits, sizeof(double));
@@ -238,7 +274,7 @@ main(int argc, char **argv)
 	pthread_mutex_init(&run.lock, NULL);
 	pthread_cond_init(&run.changed, NULL);
 	pthread_create(&writer, NULL, write_pulses, &run);
-	pthread_create(&reader, NULL, read_pulses, &run);
+	pthread_create(&reader, NULL, run.fetches ? fetch_pulses : read_pulses, &run);
 	pthread_join(writer, NULL);
 	pthread_join(reader, NULL);
 	print_result(&run);

@@ -22,13 +22,23 @@ SELECT set_eq(
         'advise(view regclass) SETOF text',
         'health() TABLE("check" text, ok boolean, detail text, hint text)',
         'verify(view regclass) TABLE(kind text, difference bigint, "row" jsonb)',
-        'wait(target pg_lsn DEFAULT NULL::pg_lsn, timeout interval DEFAULT NULL::interval, view regclass DEFAULT NULL::regclass) pg_lsn'
+        'wait(target pg_lsn DEFAULT NULL::pg_lsn, timeout interval DEFAULT NULL::interval, view regclass DEFAULT NULL::regclass) pg_lsn',
+        'create_outbox(name text, source regclass, topic text DEFAULT NULL::text, key text DEFAULT NULL::text, payload text DEFAULT NULL::text, filter text DEFAULT NULL::text, retain interval DEFAULT ''7 days''::interval) regclass',
+        'drop_outbox(outbox regclass) void',
+        'emit(topic text, key text, payload jsonb, outbox regclass DEFAULT NULL::regclass, id uuid DEFAULT NULL::uuid) void',
+        'create_consumer(outbox regclass, consumer text, start text DEFAULT ''earliest''::text, max_attempts integer DEFAULT 5, backoff interval DEFAULT ''00:00:01''::interval) void',
+        'drop_consumer(outbox regclass, consumer text) void',
+        'fetch(outbox regclass, consumer text, max integer DEFAULT 100, lease interval DEFAULT ''00:00:30''::interval, wait interval DEFAULT NULL::interval) TABLE("position" bigint, id uuid, aggregatetype text, aggregateid text, type text, payload jsonb, headers jsonb, created_at timestamp with time zone, token bigint)',
+        'ack(outbox regclass, consumer text, "position" bigint, token bigint) void',
+        'fail(outbox regclass, consumer text, "position" bigint, token bigint, error text) void',
+        'replay(outbox regclass, consumer text, "position" bigint) void',
+        'seek(outbox regclass, consumer text, start text) void'
     ],
     'the functions of schema derive, their arguments, defaults and results');
 SELECT set_eq(
     $$ SELECT format('%s %s', relname, relkind) COLLATE "default" FROM pg_class
        WHERE relnamespace = 'derive'::regnamespace AND relkind IN ('r', 'v', 'm', 'p', 'f', 'S') $$,
-    ARRAY['views v', 'pipelines v', 'stages v', 'audits v', 'progress v'],
+    ARRAY['views v', 'pipelines v', 'stages v', 'audits v', 'progress v', 'outboxes v', 'consumers v', 'parked v'],
     'the relations of schema derive');
 
 -- ------------------------------------------------------------------ columns
@@ -56,6 +66,20 @@ SELECT results_eq(
     $$ EXECUTE columns('derive.progress') $$,
     ARRAY['view regclass', 'stage regclass', 'phase text', 'rows_done bigint', 'since timestamp with time zone'],
     'columns of derive.progress');
+    $$ EXECUTE columns('derive.outboxes') $$,
+    ARRAY['outbox regclass', 'source regclass', 'topic text', 'key text', 'payload text', 'filter text', 'retain interval',
+        'position bigint', 'first bigint', 'state text', 'reason text', 'created_at timestamp with time zone'],
+    'columns of derive.outboxes');
+SELECT results_eq(
+    $$ EXECUTE columns('derive.consumers') $$,
+    ARRAY['outbox regclass', 'consumer text', 'position bigint', 'lag bigint', 'lease_until timestamp with time zone',
+        'token bigint', 'failed bigint', 'missed bigint'],
+    'columns of derive.consumers');
+SELECT results_eq(
+    $$ EXECUTE columns('derive.parked') $$,
+    ARRAY['outbox regclass', 'consumer text', 'position bigint', 'key text', 'attempts integer', 'error text',
+        'parked_at timestamp with time zone'],
+    'columns of derive.parked');
 SELECT results_eq(
     $$ SELECT * FROM (SELECT format('%s %s', attname, format_type(atttypid, atttypmod)) COLLATE "default" FROM pg_attribute
         WHERE attrelid = 'derive.pipelines'::regclass AND attnum BETWEEN 1 AND 15 ORDER BY attnum) c $$,
@@ -81,7 +105,7 @@ SELECT is_empty(
 SELECT is_empty(
     $$ SELECT oid::regprocedure FROM pg_proc
        WHERE pronamespace IN ('derive'::regnamespace, 'derive_state'::regnamespace) AND proparallel = 's'
-           AND proname NOT IN ('row_image', 'row_hash', 'debug_steps') $$,
+           AND proname NOT IN ('row_image', 'row_hash', 'debug_steps', 'event_headers') $$,
     'only pure functions are parallel safe');
 
 -- ------------------------------------------------------------------ comments
@@ -98,7 +122,7 @@ SELECT isnt(obj_description((SELECT oid FROM pg_extension WHERE extname = 'pg_de
     'and so has the extension');
 
 -- ------------------------------------------------------------------ privileges
--- What PUBLIC may do, by decision: use both schemas, call all of derive, read its two relations, and call
+-- What PUBLIC may do, by decision: use both schemas, call all of derive, read its relations, and call
 -- what status views and maintenance queries need.  Nothing else.
 SELECT set_eq(
     $$ SELECT format('%s on schema %s', a.privilege_type, n.nspname) FROM pg_namespace n, aclexplode(n.nspacl) a
@@ -111,7 +135,8 @@ SELECT set_eq(
        WHERE c.relnamespace IN ('derive'::regnamespace, 'derive_state'::regnamespace)
            AND c.relkind IN ('r', 'v', 'm', 'S') AND a.grantee = 0 $$,
     ARRAY['SELECT on derive.views', 'SELECT on derive.pipelines', 'SELECT on derive.stages', 'SELECT on derive.audits',
-        'SELECT on derive.progress', 'SELECT on derive_state.health'],
+        'SELECT on derive.progress', 'SELECT on derive.outboxes', 'SELECT on derive.consumers',
+        'SELECT on derive.parked', 'SELECT on derive_state.health'],
     'PUBLIC may read the status views and no other relation');
 SELECT is_empty(
     $$ SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'derive'::regnamespace
@@ -120,8 +145,9 @@ SELECT is_empty(
 SELECT set_eq(
     $$ SELECT proname::text FROM pg_proc WHERE pronamespace = 'derive_state'::regnamespace
        AND has_function_privilege('public', oid, 'EXECUTE') $$,
-    ARRAY['row_image', 'row_hash', 'pipeline_status', 'view_statistics', 'log_end', 'view_totals', 'recompute_progress'],
-    'and of schema derive_state what readers of the status views and owners of views need');
+    ARRAY['row_image', 'row_hash', 'pipeline_status', 'view_statistics', 'log_end', 'view_totals', 'recompute_progress',
+        'event_headers'],
+    'and of schema derive_state what readers of the status views and owners of views and outboxes need');
 SELECT is_empty(
     $$ SELECT attrelid::regclass, attname FROM pg_attribute WHERE attacl IS NOT NULL
        AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace IN ('derive'::regnamespace, 'derive_state'::regnamespace)) $$,
@@ -143,7 +169,8 @@ SELECT lives_ok('ok_audits', 'reads derive.audits');
 SELECT lives_ok('ok_progress', 'reads derive.progress');
 SELECT lives_ok('ok_health', 'calls derive.health');
 SELECT throws_ok('SELECT * FROM derive_state.' || r, '42501', NULL, 'cannot read derive_state.' || r)
-    FROM unnest(ARRAY['view', 'progress', 'frontier', 'view_id', 'audit', 'source_identity']) r;
+    FROM unnest(ARRAY['view', 'progress', 'frontier', 'view_id', 'audit', 'source_identity', 'outbox', 'outbox_position', 'outbox_id',
+        'consumer', 'deferred', 'secret']) r;
 SELECT throws_ok('SELECT derive_state.start_pipeline()', '42501', NULL, 'cannot start the pipeline');
 SELECT throws_ok('SELECT derive_state.debug_steps()', '42501', NULL, 'cannot list the steps');
 SELECT throws_ok('CREATE TABLE derive.x (a int)', '42501', NULL, 'cannot create in derive');
@@ -167,8 +194,9 @@ SELECT throws_ok($$ SET pg_derive.no_such_setting = 1 $$, '42602', NULL, 'an unk
 -- ------------------------------------------------------------------ what pg_dump carries
 SELECT set_eq(
     $$ SELECT unnest(extconfig)::regclass::text FROM pg_extension WHERE extname = 'pg_derive' $$,
-    ARRAY['derive_state.view', 'derive_state.view_id'],
-    'definitions are dumped, positions in the log are not');
+    ARRAY['derive_state.view', 'derive_state.view_id', 'derive_state.outbox', 'derive_state.outbox_id', 'derive_state.outbox_position',
+        'derive_state.consumer', 'derive_state.deferred'],
+    'definitions and consumers are dumped, positions of views in the log are not');
 SELECT is((SELECT extrelocatable FROM pg_extension WHERE extname = 'pg_derive'), false, 'not relocatable');
 
 SELECT * FROM finish();

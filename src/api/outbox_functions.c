@@ -1,0 +1,465 @@
+/*-------------------------------------------------------------------------
+ *
+ * outbox_functions.c
+ *	  derive.create_outbox, drop_outbox, emit, and the trigger on outboxes.
+ *
+ * create_outbox, in the caller's transaction and with the caller's rights:
+ *  1. lock the source against writers, and set its replica identity;
+ *  2. make the table and its trigger;
+ *  3. check the expressions by planning them;
+ *  4. say so in the log, from where on every change of the source is an event, and
+ *     note that place in the catalog.
+ * Whoever may INSERT into an outbox may emit.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "api/outbox_functions.h"
+#include "api/view_functions.h"
+#include "base/errors.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/outbox_catalog.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "change/message.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parser.h"
+#include "publish/emission.h"
+#include "publish/outbox.h"
+#include "publish/partitions.h"
+#include "replication/message.h"
+#include "shared/commit_hook.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/guc.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/numeric.h"
+#include "utils/pg_lsn.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
+#include "utils/timestamp.h"
+#include "utils/varlena.h"
+#include "utils/wait_event.h"
+
+PG_FUNCTION_INFO_V1(derive_create_outbox);
+PG_FUNCTION_INFO_V1(derive_drop_outbox);
+PG_FUNCTION_INFO_V1(derive_emit);
+PG_FUNCTION_INFO_V1(derive_reject_outbox_write);
+PG_FUNCTION_INFO_V1(derive_event_headers);
+
+#define AWAIT_PIPELINE 10000 /* ms */
+
+/* Runs one statement with the caller's rights. */
+static void
+run(const char *sql)
+{
+	SPI_connect();
+	if (SPI_execute(sql, false, 0) < 0)
+		elog(ERROR, "could not run \"%s\"", sql);
+	SPI_finish();
+}
+
+/* Says whether an expression looks at other rows than those of its change. */
+static bool
+looks_elsewhere(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubLink) || (IsA(node, FuncCall) && ((FuncCall *) node)->over != NULL))
+		return true;
+	return raw_expression_tree_walker(node, looks_elsewhere, context);
+}
+
+/*
+ * Checks that a text is one expression and nothing else, so that it can stand between
+ * parentheses in a statement and cannot end them.
+ */
+static void
+check_expression(const char *argument, const char *text)
+{
+	List *parsed;
+	SelectStmt *select;
+	ResTarget *target = NULL;
+	int level;
+	bool good;
+
+	if (text == NULL)
+		return;
+	level = NewGUCNestLevel(); /* the applier reads it with this setting */
+	(void) set_config_option("standard_conforming_strings", "on", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	parsed = raw_parser(psprintf("SELECT %s", text), RAW_PARSE_DEFAULT);
+	AtEOXact_GUC(false, level);
+	select = list_length(parsed) == 1
+				 ? (SelectStmt *) linitial_node(RawStmt, parsed)->stmt
+				 : NULL;
+	good = select != NULL && IsA(select, SelectStmt) && select->op == SETOP_NONE &&
+		   list_length(select->targetList) == 1 && select->distinctClause == NIL &&
+		   select->intoClause == NULL && select->fromClause == NIL &&
+		   select->whereClause == NULL && select->groupClause == NIL &&
+		   select->havingClause == NULL && select->windowClause == NIL &&
+		   select->valuesLists == NIL && select->sortClause == NIL &&
+		   select->limitOffset == NULL && select->limitCount == NULL &&
+		   select->lockingClause == NIL && select->withClause == NULL;
+	if (good)
+	{
+		target = linitial_node(ResTarget, select->targetList);
+		good = target->name == NULL && target->indirection == NIL;
+		if (good && IsA(target->val, ColumnRef))
+			good = !IsA(llast(((ColumnRef *) target->val)->fields), A_Star);
+	}
+	if (!good)
+		ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
+						errmsg("argument \"%s\" is not an expression", argument),
+						errdetail("It is: %s", text),
+						errhint("Give one SQL expression, such as (new).id.")));
+	if (looks_elsewhere((Node *) target->val, NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("argument \"%s\" has a subquery or a window function", argument),
+				 errdetail("An event follows from one change alone."),
+				 errhint("Create the outbox over a derived view that joins.")));
+}
+
+/* Checks for how long events are to be kept. */
+static void
+check_retain(const Interval *retain)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Datum then = DirectFunctionCall2(timestamptz_mi_interval, TimestampTzGetDatum(now),
+									 IntervalPGetDatum(retain));
+
+	if (DatumGetTimestampTz(then) > now - USECS_PER_SEC)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("retain must be at least a second")));
+}
+
+/*
+ * Waits, but not for ever, until the pipeline reads the log: what an outbox's source did
+ * before that is lost, and the outbox begins with a gap.  The pipeline itself may wait
+ * for this transaction if it has written anything.
+ */
+static void
+await_pipeline(Pipeline *pipeline)
+{
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													   AWAIT_PIPELINE);
+
+	ConditionVariablePrepareToSleep(&pipeline->tick_cv);
+	while (pipeline->state != PIPELINE_RUNNING &&
+		   !TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
+		   GetCurrentTimestamp() < deadline)
+	{
+		(void) ConditionVariableTimedSleep(&pipeline->tick_cv, AWAIT_PIPELINE,
+										   PG_WAIT_EXTENSION);
+		CHECK_FOR_INTERRUPTS();
+	}
+	ConditionVariableCancelSleep();
+}
+
+/* Returns an argument of type text, or NULL. */
+static char *
+text_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+/* Locks a source and checks that it can be one. */
+static void
+check_source(CatalogOutbox *row)
+{
+	AclResult acl;
+	char kind;
+
+	LockRelationOid(row->source, ShareRowExclusiveLock);
+	kind = get_rel_relkind(row->source);
+	row->of_view = derive_catalog_find_view(row->source) != NULL;
+	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("\"%s\" is not a table", get_rel_name(row->source)),
+						errhint("An outbox is over a table, a partitioned table or a "
+								"derived view.")));
+	if (get_rel_persistence(row->source) != RELPERSISTENCE_PERMANENT)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("outboxes do not support temporary and unlogged tables"),
+						errdetail("Changes of \"%s\" are not in the log.",
+								  get_rel_name(row->source))));
+	acl = pg_class_aclcheck(row->source, GetUserId(), ACL_SELECT);
+	if (acl != ACLCHECK_OK)
+		aclcheck_error(acl, OBJECT_TABLE, get_rel_name(row->source));
+	if (check_enable_rls(row->source, InvalidOid, true) == RLS_ENABLED)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("outboxes do not support row-level security"),
+						errdetail("Policies of \"%s\" apply to you.",
+								  get_rel_name(row->source))));
+	if (!row->of_view)
+		derive_api_require_full_identity(row->source);
+}
+
+/* Returns the default of an outbox's key: the source's key as an expression, or NULL. */
+static char *
+default_key(const CatalogOutbox *row)
+{
+	StringInfoData sql;
+	List *columns = NIL;
+	ListCell *lc;
+
+	if (row->of_view)
+		columns = derive_catalog_find_view(row->source)->key;
+	else
+	{
+		Relation source = table_open(row->source, NoLock);
+		Oid index;
+
+		RelationGetIndexList(source);
+		index = source->rd_pkindex;
+		table_close(source, NoLock);
+		if (OidIsValid(index))
+		{
+			Relation rel = index_open(index, AccessShareLock);
+
+			for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(rel); i++)
+				columns = lappend_int(columns, rel->rd_index->indkey.values[i]);
+			index_close(rel, NoLock);
+		}
+	}
+	if (columns == NIL)
+		return NULL;
+	initStringInfo(&sql);
+	foreach (lc, columns)
+		appendStringInfo(
+			&sql, "%sr.%s", sql.len > 0 ? ", " : "",
+			quote_identifier(get_attname(row->source, lfirst_int(lc), false)));
+	if (list_length(columns) == 1)
+		return sql.data;
+	return psprintf("pg_catalog.jsonb_build_array(%s)::text", sql.data);
+}
+
+/* Makes the table with its first partition and returns its oid. */
+static Oid
+make_table(const char *name, int64 id)
+{
+	RangeVar *rv = makeRangeVarFromNameList(
+		textToQualifiedNameList(cstring_to_text(name)));
+	Oid schema = RangeVarGetCreationNamespace(rv);
+	char *qualified = quote_qualified_identifier(get_namespace_name(schema), rv->relname);
+	Oid relid;
+
+	run(psprintf(
+		"CREATE TABLE %s (position bigint PRIMARY KEY, id uuid NOT NULL,"
+		" aggregatetype text NOT NULL, aggregateid text, type text NOT NULL,"
+		" payload jsonb, headers jsonb NOT NULL, created_at timestamptz NOT NULL)"
+		" PARTITION BY RANGE (position)",
+		qualified));
+	relid = get_relname_relid(rv->relname, schema);
+	derive_partition_guard(qualified);
+	derive_partition_make(relid, id, 1);
+	return relid;
+}
+
+/* Announces an outbox in the log and returns the place. */
+static XLogRecPtr
+announce(const CatalogOutbox *row)
+{
+	OutboxAnnouncement announcement = {0};
+
+	announcement.outbox = row->id;
+	announcement.source = row->of_view ? InvalidOid : row->source;
+	return LogLogicalMessage(DERIVE_MESSAGE_OUTBOX, (const char *) &announcement,
+							 sizeof(announcement), true);
+}
+
+/* derive.create_outbox(name, source, topic, key, payload, filter, retain) → regclass */
+Datum
+derive_create_outbox(PG_FUNCTION_ARGS)
+{
+	static const char *const names[] = {"key", "payload", "filter"};
+	CatalogOutbox row = {0};
+	ObjectAddress table;
+	ObjectAddress source;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(6))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("name and retain must not be null")));
+	check_retain(PG_GETARG_INTERVAL_P(6));
+	await_pipeline(derive_api_pipeline());
+	row.topic = text_argument(fcinfo, 2);
+	row.key = text_argument(fcinfo, 3);
+	row.payload = text_argument(fcinfo, 4);
+	row.filter = text_argument(fcinfo, 5);
+	for (int i = 0; i < lengthof(names); i++)
+		check_expression(names[i], text_argument(fcinfo, 3 + i));
+	row.path = GetConfigOptionByName("search_path", NULL, false);
+	if (!PG_ARGISNULL(1))
+	{
+		row.source = PG_GETARG_OID(1);
+		check_source(&row);
+		if (row.key == NULL)
+			row.key = default_key(&row);
+	}
+	else if (row.key != NULL || row.payload != NULL || row.filter != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("an outbox without a source has no expressions")));
+	if (row.topic == NULL)
+		row.topic = OidIsValid(row.source) ? get_rel_name(row.source)
+										   : text_argument(fcinfo, 0);
+	row.id = derive_catalog_next_outbox_id();
+	row.outbox = make_table(text_argument(fcinfo, 0), row.id);
+	derive_outbox_check(&row);
+	if (OidIsValid(row.source))
+	{
+		ObjectAddressSet(table, RelationRelationId, row.outbox);
+		ObjectAddressSet(source, RelationRelationId, row.source);
+		recordDependencyOn(&table, &source, DEPENDENCY_NORMAL);
+	}
+	row.created_xid = U64FromFullTransactionId(GetTopFullTransactionId());
+	row.published = announce(&row);
+	derive_catalog_insert_outbox(&row, PG_GETARG_DATUM(6));
+	derive_commit_hook_catalog_changed(false);
+	PG_RETURN_OID(row.outbox);
+}
+
+CatalogOutbox *
+derive_api_find_outbox(Oid outbox)
+{
+	CatalogOutbox *row = derive_catalog_find_outbox(outbox);
+	char *name = get_rel_name(outbox);
+
+	if (row == NULL)
+		ereport(ERROR, (errcode(name == NULL ? ERRCODE_UNDEFINED_TABLE
+											 : ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("\"%s\" is not an outbox",
+							   name != NULL ? name : psprintf("%u", outbox)),
+						errhint("Outboxes are listed in derive.outboxes.")));
+	return row;
+}
+
+/* derive.drop_outbox: as DROP TABLE; the object access hook does the rest. */
+Datum
+derive_drop_outbox(PG_FUNCTION_ARGS)
+{
+	Oid outbox = PG_GETARG_OID(0);
+	ObjectAddress object;
+
+	derive_api_find_outbox(outbox);
+	if (!pg_class_ownercheck(outbox, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(outbox));
+	ObjectAddressSet(object, RelationRelationId, outbox);
+	performDeletion(&object, DROP_RESTRICT, 0);
+	PG_RETURN_VOID();
+}
+
+/* derive.emit(topic, key, payload, outbox, id) */
+Datum
+derive_emit(PG_FUNCTION_ARGS)
+{
+	Emission emission = {0};
+	CatalogOutbox *row;
+	AclResult acl;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("topic must not be null")));
+	row = PG_ARGISNULL(3) ? derive_catalog_default_outbox()
+						  : derive_api_find_outbox(PG_GETARG_OID(3));
+	if (row == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("there is no single outbox without a source to emit to"),
+						errhint("Name the outbox, or create one: "
+								"SELECT derive.create_outbox('events', NULL);")));
+	acl = pg_class_aclcheck(row->outbox, GetUserId(), ACL_INSERT);
+	if (acl != ACLCHECK_OK)
+		aclcheck_error(acl, OBJECT_TABLE, get_rel_name(row->outbox));
+	emission.outbox = row->id;
+	emission.topic = text_argument(fcinfo, 0);
+	emission.key = text_argument(fcinfo, 1);
+	if (!PG_ARGISNULL(2))
+		emission.payload = DatumGetCString(
+			DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(2)));
+	emission.has_id = !PG_ARGISNULL(4);
+	if (emission.has_id)
+		emission.id = *PG_GETARG_UUID_P(4);
+	derive_emission_send(&emission, derive_catalog_secret());
+	PG_RETURN_VOID();
+}
+
+/* Statement trigger on every outbox: only the applier writes. */
+Datum
+derive_reject_outbox_write(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("function \"%s\" must be called as a trigger",
+							   "derive_state.reject_outbox_write")));
+	if (!derive_outbox_is_writing(RelationGetRelid(trigger->tg_relation)))
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("cannot change outbox \"%s\"",
+							   RelationGetRelationName(trigger->tg_relation)),
+						errdetail("Its rows follow from what happens to its source."),
+						errhint("derive.emit writes an event of your own.")));
+	PG_RETURN_POINTER(NULL);
+}
+
+/* Adds a value to an object under construction, unless it is NULL. */
+static void
+push(JsonbParseState **state, const char *name, const char *text, Datum number,
+	 bool isnull)
+{
+	JsonbValue value;
+
+	if (isnull)
+		return;
+	value.type = jbvString;
+	value.val.string.val = unconstify(char *, name);
+	value.val.string.len = strlen(name);
+	pushJsonbValue(state, WJB_KEY, &value);
+	if (text != NULL)
+	{
+		value.val.string.val = unconstify(char *, text);
+		value.val.string.len = strlen(text);
+	}
+	else
+	{
+		value.type = jbvNumeric;
+		value.val.numeric = int64_to_numeric(DatumGetInt64(number));
+	}
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+/* derive_state.event_headers(lsn, ordinal, xid, at, request, error) → jsonb */
+Datum
+derive_event_headers(PG_FUNCTION_ARGS)
+{
+	JsonbParseState *state = NULL;
+	char *request = text_argument(fcinfo, 4);
+	char *error = text_argument(fcinfo, 5);
+	Datum at = PG_GETARG_DATUM(3);
+	char time[MAXDATELEN + 1];
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push(&state, "commit_lsn",
+		 DatumGetCString(DirectFunctionCall1(pg_lsn_out, PG_GETARG_DATUM(0))), 0, false);
+	push(&state, "ordinal", NULL, PG_GETARG_DATUM(1), false);
+	push(&state, "xid", NULL, PG_GETARG_DATUM(2), PG_ARGISNULL(2));
+	push(&state, "commit_time", JsonEncodeDateTime(time, at, TIMESTAMPTZOID, NULL), 0,
+		 false);
+	push(&state, "request_id", request, 0, request == NULL);
+	push(&state, "error", error, 0, error == NULL);
+	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}

@@ -1,0 +1,16 @@
+/*-------------------------------------------------------------------------
+ *
+ * outbox_functions.h
+ *	  What the SQL functions about outboxes share, see outbox_functions.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DERIVE_API_OUTBOX_FUNCTIONS_H
+#define DERIVE_API_OUTBOX_FUNCTIONS_H
+
+#include "catalog/outbox_catalog.h"
+
+/* Returns the row of an outbox; throws if the relation is none. */
+extern CatalogOutbox *derive_api_find_outbox(Oid outbox);
+
+#endif /* DERIVE_API_OUTBOX_FUNCTIONS_H */

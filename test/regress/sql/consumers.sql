@@ -1,0 +1,99 @@
+-- Consumers: cursors with leases and tokens; what fails is retried and parked.
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set ECHO none
+\i :abs_srcdir/include/oracle.sql
+\set ECHO all
+\set SHOW_CONTEXT never
+CREATE SCHEMA t_consumers;
+SET search_path = t_consumers;
+CREATE TABLE items (id int PRIMARY KEY, owner text);
+SELECT derive.create_outbox('events', 'items', key => 'owner');
+INSERT INTO items SELECT i, 'o' || i % 3 FROM generate_series(1, 9) i;
+SELECT derive.wait() IS NOT NULL;
+SELECT derive.create_consumer('events', 'app', backoff => '0 s', max_attempts => 2);
+SELECT derive.create_consumer('events', 'app');
+SELECT derive.create_consumer('events', 'late', 'latest');
+SELECT derive.create_consumer('events', 'third', '3');
+SELECT derive.create_consumer('events', 'odd', 'never');
+SELECT position, aggregateid, token FROM derive.fetch('events', 'app', 4);
+SELECT derive.ack('events', 'app', 2, 1);
+SELECT position, token FROM derive.fetch('events', 'app', 4);
+-- Event 4 fails: 7 of the same owner waits behind it, the others do not.
+SELECT derive.ack('events', 'app', 3, 1);
+SELECT derive.fail('events', 'app', 4, 1, 'no luck');
+SELECT derive.ack('events', 'app', 6, 1);
+UPDATE derive_state.deferred SET retry_at = 'infinity';
+SELECT position, aggregateid FROM derive.fetch('events', 'app');
+SELECT derive.ack('events', 'app', 9, 1);
+SELECT position, lag, token, failed FROM derive.consumers WHERE consumer = 'app';
+UPDATE derive_state.deferred SET retry_at = now();
+SELECT position, aggregateid FROM derive.fetch('events', 'app');
+-- A second failure parks it, and 7 may go.
+SELECT derive.fail('events', 'app', 4, 1, 'again');
+SELECT consumer, position, key, attempts, error FROM derive.parked;
+SELECT position, aggregateid FROM derive.fetch('events', 'app');
+SELECT derive.ack('events', 'app', 7, 1);
+SELECT position FROM derive.fetch('events', 'app');
+SELECT derive.replay('events', 'app', 4);
+SELECT position FROM derive.fetch('events', 'app');
+SELECT derive.ack('events', 'app', 4, 1);
+SELECT derive.replay('events', 'app', 4);
+-- Other starts.
+SELECT position FROM derive.fetch('events', 'late');
+SELECT min(position) FROM derive.fetch('events', 'third');
+SELECT derive.seek('events', 'app', 'earliest');
+SELECT min(position), max(position), max(token) FROM derive.fetch('events', 'app');
+-- Old tokens have no effect.
+SELECT derive.ack('events', 'app', 9, 1);
+SELECT derive.fail('events', 'app', 9, 1, 'zombie');
+SELECT position, lag, token FROM derive.consumers WHERE consumer = 'app';
+-- Waiting.
+SELECT derive.ack('events', 'app', 9, 3);
+SELECT count(*) FROM derive.fetch('events', 'app', wait => '10 ms');
+-- One at a time: what failed does not stand in the way of other keys, nor does what waits behind it.
+SELECT derive.create_consumer('events', 'single', backoff => '1 h', max_attempts => 1);
+SELECT position FROM derive.fetch('events', 'single', 1);
+SELECT derive.fail('events', 'single', 1, 1, 'parked at once');
+SELECT position FROM derive.fetch('events', 'single', 1);
+SELECT derive.ack('events', 'single', 2, 1);
+SELECT position FROM derive.fetch('events', 'single', 1);
+SELECT consumer, position, attempts, error FROM derive.parked;
+SELECT derive.create_consumer('events', 'keyed', backoff => '1 h');
+SELECT position, aggregateid FROM derive.fetch('events', 'keyed', 2);
+SELECT derive.fail('events', 'keyed', 1, 1, 'later');
+SELECT position, aggregateid FROM derive.fetch('events', 'keyed', 3);
+SELECT derive.ack('events', 'keyed', 5, 1);
+SELECT position, aggregateid FROM derive.fetch('events', 'keyed', 3);
+SELECT derive.ack('events', 'keyed', 9, 1);
+SELECT position, key, attempts FROM derive_state.deferred WHERE consumer = 'keyed' ORDER BY 1;
+-- What is refused.
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT derive.fetch('events', 'app', wait => '1 s');
+ROLLBACK;
+SELECT derive.fetch('events', 'nobody');
+SELECT derive.fetch('items', 'app');
+SELECT derive.fetch('events', 'app', 0);
+SELECT derive.fail('events', 'app', 9, 3, 'done already');
+SELECT derive.seek('events', 'app', 'x');
+CREATE ROLE t_consumers_stranger;
+GRANT USAGE ON SCHEMA t_consumers TO t_consumers_stranger;
+SET ROLE t_consumers_stranger;
+SELECT derive.fetch('t_consumers.events', 'app');
+SELECT derive_state.ack(1, $$app$$, 10, 1, 1);
+RESET ROLE;
+GRANT SELECT ON t_consumers.events TO t_consumers_stranger;
+SET ROLE t_consumers_stranger;
+SELECT derive.fetch('t_consumers.events', 'app');
+SELECT derive.create_consumer('t_consumers.events', 'own');
+SELECT count(*) FROM derive.fetch('t_consumers.events', 'own');
+RESET ROLE;
+-- A function with its owner's rights has these and not its caller's.
+CREATE FUNCTION spy() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS $$ SELECT count(*) FROM derive.fetch('t_consumers.events', 'app') $$;
+ALTER FUNCTION spy() OWNER TO t_consumers_stranger;
+SELECT spy();
+DROP FUNCTION spy();
+SELECT derive.drop_consumer('events', 'third');
+SELECT consumer FROM derive.consumers ORDER BY 1;
+DROP SCHEMA t_consumers CASCADE;
+SELECT count(*) FROM derive_state.consumer;
+DROP ROLE t_consumers_stranger;
