@@ -12,7 +12,8 @@ extern int derive_batch_memory; /* kB that a tick's deltas may hold before they 
 extern int derive_database_workers; /* databases that may have a pipeline */
 extern char *derive_debug_step;		/* "<step>:kill" or "<step>:error", for crash tests */
 extern bool derive_log_ticks;		/* one log line per tick */
-extern int derive_tick_interval;	/* ms, least time between the starts of two ticks */
+extern int derive_request_retention; /* s, for which requests are remembered */
+extern int derive_tick_interval;	 /* ms, least time between the starts of two ticks */
 
 extern void derive_settings_define(void);
 

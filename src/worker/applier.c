@@ -28,6 +28,7 @@
 #include "catalog/view_catalog.h"
 #include "maintain/tick.h"
 #include "publish/outbox.h"
+#include "publish/requests.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -51,6 +52,7 @@
 #define CONFIRM_WAIT 200	/* ms between looks at the flush position */
 #define LOCK_TIMEOUT \
 	"1s" /* what a tick could not foresee fails its view instead of waiting */
+#define FORGET_WAIT 10000  /* ms between looks for requests to forget */
 #define KEPT_WAIT_MAX 1000 /* ms between ticks while transactions are kept */
 
 typedef struct Pace
@@ -60,6 +62,7 @@ typedef struct Pace
 	int64 transactions;		   /* of the last tick */
 	int kept_wait;			   /* ms, doubles while nothing happens */
 	TimestampTz visible_since; /* waiting for the next commit to become visible since */
+	TimestampTz forget_at;	   /* next look for requests to forget */
 } Pace;
 
 static Pipeline *pipeline;
@@ -254,6 +257,19 @@ tick_is_asked(Maintainer *m, const TickResult *last)
 		   (retry != 0 && retry <= GetCurrentTimestamp());
 }
 
+/* Forgets a few old requests, if it is time. */
+static void
+forget_requests(Pace *pace)
+{
+	bool more;
+
+	if (ms_until(pace->forget_at) > 0)
+		return;
+	more = derive_requests_forget();
+	pace->forget_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												  more ? 0 : FORGET_WAIT);
+}
+
 /* Returns how long the applier may sleep if nothing sets its latch, in ms. */
 static long
 sleep_time(Maintainer *m, const Pace *pace, const TickResult *last, bool unconfirmed)
@@ -267,6 +283,7 @@ sleep_time(Maintainer *m, const Pace *pace, const TickResult *last, bool unconfi
 		ms = Min(ms, CONFIRM_WAIT);
 	if (retry != 0)
 		ms = Min(ms, ms_until(retry));
+	ms = Min(ms, ms_until(pace->forget_at));
 	return Max(ms, 1);
 }
 
@@ -289,6 +306,7 @@ run(Maintainer *m, uint64 catalog_seen)
 
 		service();
 		follow_catalog(m, &catalog_seen);
+		forget_requests(&pace);
 		unconfirmed = derive_tick_confirm(m);
 		pending = derive_stream_peek(m->stream, &record);
 		if (pending)
