@@ -25,6 +25,7 @@
 #include "access/xlog.h"
 #include "base/settings.h"
 #include "capture/stream.h"
+#include "catalog/processor_catalog.h"
 #include "catalog/view_catalog.h"
 #include "maintain/tick.h"
 #include "publish/outbox.h"
@@ -43,6 +44,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "worker/processor_worker.h"
 #include "worker/workers.h"
 
 #define TICK_UNDER_LOAD 10	/* ms between the starts of ticks */
@@ -62,10 +64,12 @@ typedef struct Pace
 	int64 transactions;		   /* of the last tick */
 	int kept_wait;			   /* ms, doubles while nothing happens */
 	TimestampTz visible_since; /* waiting for the next commit to become visible since */
+	long look_at_processors;   /* ms until their worker needs to be looked after */
 	TimestampTz forget_at;	   /* next look for requests to forget */
 } Pace;
 
 static Pipeline *pipeline;
+static bool processors_wanted = false; /* there are some, not paused */
 
 /* Sets what the applier, and it alone, needs to be so. */
 static void
@@ -79,14 +83,17 @@ override_settings(void)
 	SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_OVERRIDE);
 }
 
-/* Says whether the extension is installed in this database. */
+/* Says whether the extension is installed in this database, and notes if it has processors. */
 static bool
 extension_exists(void)
 {
 	bool exists;
 
 	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
 	exists = derive_catalog_extension_exists();
+	processors_wanted = exists && derive_catalog_read_processors() != NIL;
+	PopActiveSnapshot();
 	CommitTransactionCommand();
 	return exists;
 }
@@ -284,6 +291,7 @@ sleep_time(Maintainer *m, const Pace *pace, const TickResult *last, bool unconfi
 	if (retry != 0)
 		ms = Min(ms, ms_until(retry));
 	ms = Min(ms, ms_until(pace->forget_at));
+	ms = Min(ms, pace->look_at_processors);
 	return Max(ms, 1);
 }
 
@@ -307,6 +315,8 @@ run(Maintainer *m, uint64 catalog_seen)
 		service();
 		follow_catalog(m, &catalog_seen);
 		forget_requests(&pace);
+		pace.look_at_processors = derive_processor_worker_tend(pipeline,
+															   processors_wanted);
 		unconfirmed = derive_tick_confirm(m);
 		pending = derive_stream_peek(m->stream, &record);
 		if (pending)
