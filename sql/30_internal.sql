@@ -40,7 +40,7 @@ CREATE FUNCTION derive_state.pipeline_status(
 	OUT decoder_pid integer, OUT applier_pid integer,
 	OUT received_lsn pg_lsn, OUT applied_lsn pg_lsn, OUT confirmed_lsn pg_lsn,
 	OUT lag interval, OUT transactions bigint, OUT changes bigint, OUT ticks bigint,
-	OUT queue_bytes bigint, OUT commits bigint) RETURNS SETOF record
+	OUT queue_bytes bigint, OUT commits bigint, OUT processor_pid integer) RETURNS SETOF record
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'derive_pipeline_status';
 COMMENT ON FUNCTION derive_state.pipeline_status() IS

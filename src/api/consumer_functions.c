@@ -33,6 +33,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "publish/outbox.h"
+#include "shared/commit_hook.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -164,6 +165,7 @@ derive_replay(PG_FUNCTION_ARGS)
 	call("SELECT derive_state.replay($1, $2, $3, $4)",
 		 add(begin_call(PG_GETARG_OID(0), PG_GETARG_DATUM(1)), INT8OID,
 			 PG_GETARG_DATUM(2), false));
+	derive_commit_hook_catalog_changed(false); /* it may be a processor's */
 	PG_RETURN_VOID();
 }
 
@@ -174,6 +176,7 @@ derive_seek(PG_FUNCTION_ARGS)
 	call("SELECT derive_state.seek($1, $2, $3, $4)",
 		 add(begin_call(PG_GETARG_OID(0), PG_GETARG_DATUM(1)), TEXTOID,
 			 PG_GETARG_DATUM(2), false));
+	derive_commit_hook_catalog_changed(false); /* it may be a processor's */
 	PG_RETURN_VOID();
 }
 

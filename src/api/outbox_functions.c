@@ -25,6 +25,10 @@
 #include "catalog/namespace.h"
 #include "catalog/outbox_catalog.h"
 #include "catalog/pg_class.h"
+#include "catalog/view_catalog.h"
+#include "commands/tablecmds.h"
+#include "catalog/pg_authid.h"
+#include "base/owner.h"
 #include "catalog/pg_type.h"
 #include "change/message.h"
 #include "commands/trigger.h"
@@ -249,15 +253,11 @@ default_key(const CatalogOutbox *row)
 	return psprintf("pg_catalog.jsonb_build_array(%s)::text", sql.data);
 }
 
-/* Makes the table with its first partition and returns its oid. */
+/* Makes the table, without partitions, and returns its oid. */
 static Oid
-make_table(const char *name, int64 id)
+make_table(Oid schema, const char *name)
 {
-	RangeVar *rv = makeRangeVarFromNameList(
-		textToQualifiedNameList(cstring_to_text(name)));
-	Oid schema = RangeVarGetCreationNamespace(rv);
-	char *qualified = quote_qualified_identifier(get_namespace_name(schema), rv->relname);
-	Oid relid;
+	char *qualified = quote_qualified_identifier(get_namespace_name(schema), name);
 
 	run(psprintf(
 		"CREATE TABLE %s (position bigint PRIMARY KEY, id uuid NOT NULL,"
@@ -265,9 +265,34 @@ make_table(const char *name, int64 id)
 		" payload jsonb, headers jsonb NOT NULL, created_at timestamptz NOT NULL)"
 		" PARTITION BY RANGE (position)",
 		qualified));
-	relid = get_relname_relid(rv->relname, schema);
 	derive_partition_guard(qualified);
-	derive_partition_make(relid, id, 1);
+	return get_relname_relid(name, schema);
+}
+
+/* Makes the table where the name says. */
+static Oid
+make_named_table(const char *name)
+{
+	RangeVar *rv = makeRangeVarFromNameList(
+		textToQualifiedNameList(cstring_to_text(name)));
+
+	return make_table(RangeVarGetCreationNamespace(rv), rv->relname);
+}
+
+/* Makes a table of the caller's in derive_state, where the caller may create nothing. */
+static Oid
+make_hidden_table(int64 id)
+{
+	Oid caller = GetUserId();
+	OwnerScope scope;
+	Oid relid;
+
+	derive_owner_enter(&scope, BOOTSTRAP_SUPERUSERID);
+	relid = make_table(get_namespace_oid(DERIVE_STATE_SCHEMA, false),
+					   psprintf("processor_" INT64_FORMAT, id));
+	ATExecChangeOwner(relid, caller, false, AccessExclusiveLock);
+	CommandCounterIncrement();
+	derive_owner_leave(&scope);
 	return relid;
 }
 
@@ -283,53 +308,61 @@ announce(const CatalogOutbox *row)
 							 sizeof(announcement), true);
 }
 
+/* Creates an outbox, see outbox_functions.h. */
+void
+derive_api_create_outbox(CatalogOutbox *row, const char *name, Datum retain)
+{
+	ObjectAddress table;
+	ObjectAddress source;
+
+	await_pipeline(derive_api_pipeline());
+	check_expression("key", row->key);
+	check_expression("payload", row->payload);
+	check_expression("filter", row->filter);
+	row->path = GetConfigOptionByName("search_path", NULL, false);
+	if (OidIsValid(row->source))
+	{
+		check_source(row);
+		if (row->key == NULL)
+			row->key = default_key(row);
+	}
+	else if (row->key != NULL || row->payload != NULL || row->filter != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("an outbox without a source has no expressions")));
+	if (row->topic == NULL)
+		row->topic = OidIsValid(row->source) ? get_rel_name(row->source) : pstrdup(name);
+	row->id = derive_catalog_next_outbox_id();
+	row->outbox = name != NULL ? make_named_table(name) : make_hidden_table(row->id);
+	derive_partition_make(row->outbox, row->id, 1);
+	derive_outbox_check(row);
+	if (OidIsValid(row->source))
+	{
+		ObjectAddressSet(table, RelationRelationId, row->outbox);
+		ObjectAddressSet(source, RelationRelationId, row->source);
+		recordDependencyOn(&table, &source, DEPENDENCY_NORMAL);
+	}
+	row->created_xid = U64FromFullTransactionId(GetTopFullTransactionId());
+	row->published = announce(row);
+	derive_catalog_insert_outbox(row, retain);
+	derive_commit_hook_catalog_changed(false);
+}
+
 /* derive.create_outbox(name, source, topic, key, payload, filter, retain) → regclass */
 Datum
 derive_create_outbox(PG_FUNCTION_ARGS)
 {
-	static const char *const names[] = {"key", "payload", "filter"};
 	CatalogOutbox row = {0};
-	ObjectAddress table;
-	ObjectAddress source;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(6))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("name and retain must not be null")));
 	check_retain(PG_GETARG_INTERVAL_P(6));
-	await_pipeline(derive_api_pipeline());
+	row.source = PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1);
 	row.topic = text_argument(fcinfo, 2);
 	row.key = text_argument(fcinfo, 3);
 	row.payload = text_argument(fcinfo, 4);
 	row.filter = text_argument(fcinfo, 5);
-	for (int i = 0; i < lengthof(names); i++)
-		check_expression(names[i], text_argument(fcinfo, 3 + i));
-	row.path = GetConfigOptionByName("search_path", NULL, false);
-	if (!PG_ARGISNULL(1))
-	{
-		row.source = PG_GETARG_OID(1);
-		check_source(&row);
-		if (row.key == NULL)
-			row.key = default_key(&row);
-	}
-	else if (row.key != NULL || row.payload != NULL || row.filter != NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("an outbox without a source has no expressions")));
-	if (row.topic == NULL)
-		row.topic = OidIsValid(row.source) ? get_rel_name(row.source)
-										   : text_argument(fcinfo, 0);
-	row.id = derive_catalog_next_outbox_id();
-	row.outbox = make_table(text_argument(fcinfo, 0), row.id);
-	derive_outbox_check(&row);
-	if (OidIsValid(row.source))
-	{
-		ObjectAddressSet(table, RelationRelationId, row.outbox);
-		ObjectAddressSet(source, RelationRelationId, row.source);
-		recordDependencyOn(&table, &source, DEPENDENCY_NORMAL);
-	}
-	row.created_xid = U64FromFullTransactionId(GetTopFullTransactionId());
-	row.published = announce(&row);
-	derive_catalog_insert_outbox(&row, PG_GETARG_DATUM(6));
-	derive_commit_hook_catalog_changed(false);
+	derive_api_create_outbox(&row, text_argument(fcinfo, 0), PG_GETARG_DATUM(6));
 	PG_RETURN_OID(row.outbox);
 }
 

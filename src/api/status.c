@@ -68,12 +68,12 @@ derive_pipeline_status(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Pipeline *p = derive_shared ? derive_pipeline_find(MyDatabaseId) : NULL;
-	Datum values[14];
-	bool nulls[14] = {0};
+	Datum values[15];
+	bool nulls[15] = {0};
 	NameData slot;
 	char reason[DERIVE_REASON_LEN];
 	PipelineState state;
-	pid_t applier, decoder;
+	pid_t applier, decoder, processor;
 	TimestampTz pending;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -85,6 +85,7 @@ derive_pipeline_status(PG_FUNCTION_ARGS)
 	strlcpy(reason, p->reason, sizeof(reason));
 	applier = p->applier_pid;
 	decoder = p->decoder_pid;
+	processor = p->processor_pid;
 	pending = p->oldest_pending;
 	SpinLockRelease(&p->mutex);
 
@@ -105,6 +106,8 @@ derive_pipeline_status(PG_FUNCTION_ARGS)
 	values[11] = Int64GetDatum(pg_atomic_read_u64(&p->ticks));
 	values[12] = Int64GetDatum(pg_atomic_read_u64(&p->queue_bytes));
 	values[13] = Int64GetDatum(pg_atomic_read_u64(&p->commits));
+	values[14] = Int32GetDatum(processor);
+	nulls[14] = processor == 0;
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	return (Datum) 0;
 }

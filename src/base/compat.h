@@ -290,6 +290,19 @@ derive_compat_combine_range_tables(Query *query, Query *sub)
 #define derive_compat_top_transaction(txn) ((txn)->toptxn ? (txn)->toptxn : (txn))
 #endif
 
+/* ---------- logical messages ---------- */
+
+#include "replication/message.h"
+
+/* 17: "Add option to force a flush in pg_logical_emit_message()": one more argument. */
+#if PG_VERSION_NUM >= 170000
+#define derive_compat_log_message(prefix, content, len, transactional) \
+	LogLogicalMessage((prefix), (content), (len), (transactional), false)
+#else
+#define derive_compat_log_message(prefix, content, len, transactional) \
+	LogLogicalMessage((prefix), (content), (len), (transactional))
+#endif
+
 /* ---------- api ---------- */
 
 #include "executor/executor.h"

@@ -12,6 +12,7 @@
 
 #include <limits.h>
 
+#include "base/request_id.h"
 #include "base/settings.h"
 #include "utils/guc.h"
 
@@ -21,6 +22,7 @@ int derive_database_workers = 8;
 char *derive_debug_step = NULL;
 bool derive_log_ticks = false;
 int derive_max_retained_wal = 16 * 1024;
+int derive_request_retention = 7 * 24 * 60 * 60;
 int derive_tick_interval = 0;
 
 /* Defines all settings and reserves the prefix. */
@@ -57,6 +59,15 @@ derive_settings_define(void)
 		"Past it the slot is given up, and views are repaired by recompute. Zero is no limit.",
 		&derive_max_retained_wal, 16 * 1024, 0, MAX_KILOBYTES, PGC_SIGHUP, GUC_UNIT_MB,
 		NULL, NULL, NULL);
+	DefineCustomStringVariable(
+		"pg_derive.request_id",
+		"Sets the id of the request that the session's transactions serve.",
+		"It goes into the headers of the events that follow from their changes.",
+		&derive_request_id, "", PGC_USERSET, 0, derive_request_id_check, NULL, NULL);
+	DefineCustomIntVariable("pg_derive.request_retention",
+							"Sets for how long derive.request remembers a request.", NULL,
+							&derive_request_retention, 7 * 24 * 60 * 60, 1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable(
 		"pg_derive.tick_interval", "Sets the least time between the starts of two ticks.",
 		"Zero lets pg_derive choose: at once after a pause, about 10 ms under load.",

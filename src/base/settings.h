@@ -14,7 +14,8 @@ extern int derive_database_workers; /* databases that may have a pipeline */
 extern char *derive_debug_step;		/* "<step>:kill" or "<step>:error", for crash tests */
 extern bool derive_log_ticks;		/* one log line per tick */
 extern int derive_max_retained_wal; /* MB that a slot may retain; 0: no limit */
-extern int derive_tick_interval;	/* ms, least time between the starts of two ticks */
+extern int derive_request_retention; /* s, for which requests are remembered */
+extern int derive_tick_interval;	 /* ms, least time between the starts of two ticks */
 
 extern void derive_settings_define(void);
 

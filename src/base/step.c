@@ -17,14 +17,16 @@
 #include "base/step.h"
 #include "utils/elog.h"
 
-/* Every name that occurs in a DERIVE_STEP, in the order in which a tick meets them. */
+/* Every name that occurs in a DERIVE_STEP, in the order in which they are met. */
 const char *const derive_step_names[] = {
 	"decoder-start",	  "decoder-slot-created", "decoder-commit",
 	"decoder-progress",	  "decoder-confirm",	  "tick-start",
 	"tick-snapshot",	  "tick-drained",		  "tick-view",
 	"tick-state-written", "tick-target-written",  "tick-recomputed",
 	"tick-published",	  "tick-frontier",		  "tick-commit",
-	"tick-committed",	  "tick-confirm",		  NULL};
+	"tick-committed",	  "tick-confirm",		  "processor-start",
+	"processor-fetched",  "processor-handled",	  "processor-failed",
+	"processor-acked",	  "processor-committed",  NULL};
 
 /* Dies or throws if pg_derive.debug_step names this step. */
 void

@@ -30,6 +30,12 @@
  * (ALTER TABLE) are asked for only to notice the rewrite: it is a LOST, since
  * nothing says how the old rows became the new ones.
  *
+ * The request that a transaction serves is told by its last message (base/request_id.c) and sent
+ * first, behind BEGIN, so that the changes behind it can be given its id.  It is found at
+ * the end of the transaction's list of changes.  Where that is not all in memory, because
+ * the transaction was written to disk before it could be taken in pieces, its records go to a
+ * spool, too, until the message has passed by.
+ *
  * Memory: a context that is reset after each change.
  *
  *-------------------------------------------------------------------------
@@ -46,6 +52,7 @@
 #include "capture/external.h"
 #include "capture/spool.h"
 #include "change/message.h"
+#include "change/request.h"
 #include "replication/output_plugin.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
@@ -73,6 +80,7 @@ static MemoryContext change_context = NULL;
 static bool begun = false;	/* BEGIN of this transaction has been sent */
 static Spool *spool = NULL; /* within a piece of a large transaction: where it goes */
 static TransactionId record_xid; /* (sub)transaction of the change at hand */
+static RequestId request;		 /* of the transaction at hand */
 
 /* Statistics held back. */
 static int64 held_transactions = 0;
@@ -109,15 +117,25 @@ plugin_startup(LogicalDecodingContext *ctx, OutputPluginOptions *options, bool i
 										   ALLOCSET_DEFAULT_SIZES);
 }
 
-/* Starts a transaction, without telling anybody yet. */
+/* Starts a transaction or a piece of one, without telling anybody yet. */
 static void
-plugin_begin(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
+start_transaction(ReorderBufferTXN *txn)
 {
 	spool = NULL; /* an error may have cut a piece short */
 	begun = false;
+	request.len = 0;
 	if (txn->nentries > LARGE_TRANSACTION)
 		derive_queue_flush_commits(queue);
 	derive_map_begin(map);
+}
+
+/* Starts a transaction that has committed. */
+static void
+plugin_begin(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
+{
+	start_transaction(txn);
+	if (!derive_request_find(txn, &request))
+		spool = derive_spool_open(txn->xid, derive_map_interest_version(map));
 }
 
 /* Returns where the records of the change at hand go. */
@@ -145,6 +163,9 @@ send_begin(ReorderBufferTXN *txn)
 		return;
 	derive_wire_put_begin(&queue->buffer, txn->xid, txn->final_lsn, txn->end_lsn,
 						  txn->xact_time.commit_time);
+	if (request.len > 0)
+		derive_wire_put_message(&queue->buffer, true, DERIVE_MESSAGE_REQUEST,
+								request.text, request.len);
 	begun = true;
 }
 
@@ -206,6 +227,21 @@ derive_plugin_report_statistics(LogicalDecodingContext *ctx)
 	UpdateDecodingStats(ctx);
 }
 
+/* Sends BEGIN and what a spool holds, and closes it. */
+static void
+send_spool(ReorderBufferTXN *txn, Spool *filled)
+{
+	spool = NULL;
+	if (!derive_spool_is_empty(filled))
+	{
+		request = *derive_spool_request(filled);
+		derive_queue_flush_commits(queue);
+		send_begin(txn);
+		derive_spool_send(filled, queue);
+	}
+	derive_spool_close(filled);
+}
+
 /* Ends a transaction: partitions that came or went, then COMMIT. */
 static void
 plugin_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr commit_lsn)
@@ -217,6 +253,8 @@ plugin_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr com
 		send_lost(txn, lfirst(lc), "a table below it was attached, detached or dropped");
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(change_context);
+	if (spool)
+		send_spool(txn, spool);
 	end_transaction(txn, commit_lsn);
 	hold_statistics(ctx->reorder);
 }
@@ -507,6 +545,12 @@ plugin_message(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr me
 {
 	if (strncmp(prefix, MESSAGE_PREFIX, strlen(MESSAGE_PREFIX)) != 0)
 		return;
+	if (strcmp(prefix, DERIVE_MESSAGE_REQUEST) == 0)
+	{
+		if (spool && transactional)
+			derive_request_read(derive_spool_request(spool), message, message_size);
+		return;
+	}
 	if (transactional)
 		send_begin(txn);
 	if (strcmp(prefix, DERIVE_MESSAGE_OUTBOX) == 0 &&
@@ -532,7 +576,7 @@ plugin_message(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr me
 static void
 plugin_stream_start(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 {
-	plugin_begin(ctx, txn);
+	start_transaction(txn);
 	record_xid = txn->xid;
 	spool = derive_spool_find(txn->xid);
 	if (spool == NULL)
@@ -609,21 +653,16 @@ plugin_stream_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 
 	if (committed == NULL)
 		return;
-	plugin_begin(ctx, txn);
+	start_transaction(txn);
 	if (derive_spool_interest_version(committed) != derive_map_interest_version(map))
 		lose_spooled(committed);
-	if (!derive_spool_is_empty(committed))
-	{
-		derive_queue_flush_commits(queue);
-		send_begin(txn);
-		derive_spool_send(committed, queue);
-		foreach (lc, derive_spool_lost(committed))
-			derive_wire_put_lost(
-				&queue->buffer, lfirst_oid(lc),
-				"a partition or the views changed during a large transaction");
+	foreach (lc, derive_spool_lost(committed))
+		derive_wire_put_lost(
+			derive_spool_buffer(committed, txn->xid), lfirst_oid(lc),
+			"a partition or the views changed during a large transaction");
+	send_spool(txn, committed);
+	if (begun)
 		end_transaction(txn, commit_lsn);
-	}
-	derive_spool_close(committed);
 }
 
 /*

@@ -48,8 +48,9 @@ struct Spool
 	MemoryContext context;
 	TransactionId xid;
 	uint32 interest_version; /* when it was opened */
-	WireBuffer buffer;		 /* records not in the file yet */
-	BufFile *file;			 /* NULL until there is a full chunk */
+	RequestId request;
+	WireBuffer buffer; /* records not in the file yet */
+	BufFile *file;	   /* NULL until there is a full chunk */
 	int64 nchunks;
 	List *lost;	 /* oids of sources */
 	HTAB *marks; /* of SpoolMark; NULL without subtransactions */
@@ -194,6 +195,12 @@ derive_spool_abort(Spool *spool, TransactionId xid)
 	}
 	hash_search(spool->marks, &xid, HASH_REMOVE, NULL);
 	spool->last_xid = spool->xid;
+}
+
+RequestId *
+derive_spool_request(Spool *spool)
+{
+	return &spool->request;
 }
 
 void

@@ -9,6 +9,7 @@
 #define DERIVE_CAPTURE_SPOOL_H
 
 #include "capture/queue.h"
+#include "change/request.h"
 #include "nodes/pg_list.h"
 
 typedef struct Spool Spool;
@@ -24,6 +25,9 @@ extern void derive_spool_full(Spool *spool);
 
 /* Forgets what a subtransaction, and what came after it, has put. */
 extern void derive_spool_abort(Spool *spool, TransactionId xid);
+
+/* The request that the transaction serves, as far as it is known; the caller writes it. */
+extern RequestId *derive_spool_request(Spool *spool);
 
 /* Sources that are lost whatever is aborted; each once. */
 extern void derive_spool_add_lost(Spool *spool, Oid source);

@@ -8,10 +8,10 @@
 #ifndef DERIVE_CHANGE_MESSAGE_H
 #define DERIVE_CHANGE_MESSAGE_H
 
+#include "base/request_id.h" /* DERIVE_MESSAGE_REQUEST */
+
 #define DERIVE_MESSAGE_OUTBOX "pg_derive.outbox" /* an OutboxAnnouncement */
 #define DERIVE_MESSAGE_EMIT "pg_derive.emit"	 /* see publish/emission.c */
-#define DERIVE_MESSAGE_REQUEST \
-	"pg_derive.request" /* the transaction's request id, text */
 
 /* An outbox was created; every change of its source behind this message is an event. */
 typedef struct OutboxAnnouncement

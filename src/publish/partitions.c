@@ -10,6 +10,9 @@
  * other bounds, which needs no scan: a constraint that holds by construction is given to
  * it first.
  *
+ * What a processor has not handled yet, or has parked, is not dropped, nor what comes behind
+ * it, however old it is.
+ *
  * Both need an ACCESS EXCLUSIVE lock on the outbox until the tick commits.  It is
  * never waited for: if somebody reads, a later tick tries again, and events go on into the
  * open partition.
@@ -31,6 +34,7 @@
 #include "catalog/heap.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
+#include "catalog/processor_catalog.h"
 #include "catalog/view_catalog.h"
 #include "commands/tablecmds.h"
 #include "maintain/view_set.h"
@@ -294,6 +298,7 @@ keep(Outbox *outbox)
 	List *partitions = read_partitions(outbox->row.outbox);
 	int64 period = Max(outbox->row.retain / PARTITIONS_PER_RETENTION, 1);
 	TimestampTz now = GetCurrentTimestamp();
+	int64 needed = derive_catalog_oldest_needed(outbox->row.id);
 	bool exclusive = false;
 	ListCell *lc;
 
@@ -309,6 +314,8 @@ keep(Outbox *outbox)
 		time = event_time(partition->relid, !open);
 		if (open ? time == 0 || time > now - period : time > now - outbox->row.retain)
 			continue;
+		if (!open && partition->to > needed)
+			break; /* and so are those behind it */
 		exclusive = exclusive ||
 					derive_view_set_lock_now(outbox->row.outbox, AccessExclusiveLock);
 		if (!exclusive ||

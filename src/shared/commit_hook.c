@@ -9,6 +9,7 @@
  * pipeline through a pointer that it keeps for as long as the generation counter
  * of the shared memory stands still.
  *
+ * Before a commit it writes the request's id, if the session has set one (request_id.c).
  * At commit it sets the decoder's latch (a no-op in shared memory if that is
  * awake).  An asynchronous commit is visible before it is flushed, and nobody else
  * would flush it soon: it is counted from pre-commit to commit, so that an applier
@@ -25,6 +26,7 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "base/request_id.h"
 #include "miscadmin.h"
 #include "shared/pipeline.h"
 
@@ -167,6 +169,7 @@ transaction_event(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
+			derive_request_id_log();
 			before_commit();
 			break;
 		case XACT_EVENT_COMMIT:
@@ -174,6 +177,7 @@ transaction_event(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 			before_prepare();
+			derive_request_id_log();
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:

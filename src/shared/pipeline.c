@@ -167,12 +167,14 @@ take_entry(Pipeline *p, Oid dboid)
 	p->reason[0] = '\0';
 	p->applier_pid = 0;
 	p->decoder_pid = 0;
+	p->processor_pid = 0;
 	p->last_tick_at = 0;
 	p->oldest_pending = 0;
 	p->progress_view = InvalidOid;
 	p->progress_phase = PROGRESS_NONE;
 	p->applier_latch = NULL;
 	p->decoder_latch = NULL;
+	p->processor_latch = NULL;
 	pg_atomic_write_u64(&p->async_lsn, 0);
 	pg_atomic_write_u32(&p->want_visible, 0);
 	pg_atomic_write_u64(&p->commits, 0);
@@ -220,11 +222,13 @@ derive_pipeline_release(Pipeline *p)
 	p->dboid = InvalidOid;
 	p->applier_latch = NULL;
 	p->decoder_latch = NULL;
+	p->processor_latch = NULL;
 	SpinLockAcquire(&p->mutex);
 	p->state = PIPELINE_STOPPED;
 	p->reason[0] = '\0';
 	p->applier_pid = 0;
 	p->decoder_pid = 0;
+	p->processor_pid = 0;
 	SpinLockRelease(&p->mutex);
 	pg_atomic_fetch_add_u32(&derive_shared->generation, 1);
 	LWLockRelease(derive_shared->lock);
@@ -232,58 +236,73 @@ derive_pipeline_release(Pipeline *p)
 	derive_pipeline_wake_launcher();
 }
 
+/* Where a role's process and its latch stand in an entry. */
+typedef struct RolePlace
+{
+	pid_t *pid;
+	Latch *volatile *latch;
+} RolePlace;
+
+/* Returns the place of a role. */
+static RolePlace
+place_of(Pipeline *p, PipelineRole role)
+{
+	switch (role)
+	{
+		case ROLE_APPLIER:
+			return (RolePlace){&p->applier_pid, &p->applier_latch};
+		case ROLE_DECODER:
+			return (RolePlace){&p->decoder_pid, &p->decoder_latch};
+		default:
+			return (RolePlace){&p->processor_pid, &p->processor_latch};
+	}
+}
+
 /* Takes the exiting process out of its entry. */
 static void
 leave(int code, Datum arg)
 {
 	Pipeline *p = (Pipeline *) DatumGetPointer(arg);
-	bool was_applier;
-	bool was_decoder;
+	bool left = false;
 
 	SpinLockAcquire(&p->mutex);
-	was_applier = p->applier_pid == MyProcPid;
-	was_decoder = p->decoder_pid == MyProcPid;
-	if (was_applier)
+	for (PipelineRole role = ROLE_APPLIER; role <= ROLE_PROCESSOR; role++)
 	{
-		p->applier_latch = NULL;
-		p->applier_pid = 0;
+		RolePlace place = place_of(p, role);
+
+		if (*place.pid != MyProcPid)
+			continue;
+		*place.latch = NULL;
+		*place.pid = 0;
+		left = true;
+		if (role != ROLE_APPLIER)
+			continue;
 		p->progress_view = InvalidOid;
 		p->progress_phase = PROGRESS_NONE;
 	}
-	if (was_decoder)
-	{
-		p->decoder_latch = NULL;
-		p->decoder_pid = 0;
-	}
 	SpinLockRelease(&p->mutex);
-	if (!was_applier && !was_decoder)
+	if (!left)
 		return;
 	ConditionVariableBroadcast(&p->tick_cv);
 	derive_pipeline_wake_launcher();
+	derive_pipeline_wake_applier(p);
 }
 
 bool
 derive_pipeline_join(Pipeline *p, PipelineRole role)
 {
+	RolePlace place = place_of(p, role);
 	pid_t other;
 
 	SpinLockAcquire(&p->mutex);
-	other = role == ROLE_APPLIER ? p->applier_pid : p->decoder_pid;
+	other = *place.pid;
 	SpinLockRelease(&p->mutex);
 	if (other != 0 && other != MyProcPid && kill(other, 0) == 0)
 		return false;
 
 	SpinLockAcquire(&p->mutex);
-	if (role == ROLE_APPLIER)
-	{
-		p->applier_pid = MyProcPid;
-		p->applier_latch = &MyProc->procLatch;
-	}
-	else
-	{
-		p->decoder_pid = MyProcPid;
-		p->decoder_latch = &MyProc->procLatch;
-	}
+	*place.pid = MyProcPid;
+	*place.latch = &MyProc->procLatch;
 	SpinLockRelease(&p->mutex);
 	on_shmem_exit(leave, PointerGetDatum(p));
 	derive_pipeline_wake_launcher();

@@ -61,6 +61,7 @@ typedef struct Pipeline
 	char reason[DERIVE_REASON_LEN]; /* why it is not running, or "" */
 	pid_t applier_pid;
 	pid_t decoder_pid;
+	pid_t processor_pid;	  /* runs handlers of processors */
 	TimestampTz last_tick_at; /* end of the last tick */
 	TimestampTz
 		oldest_pending; /* commit time of the oldest change not applied; 0: none */
@@ -71,6 +72,7 @@ typedef struct Pipeline
 	/* read without lock, see above */
 	Latch *volatile applier_latch;
 	Latch *volatile decoder_latch;
+	Latch *volatile processor_latch;
 
 	/* writers to decoder and applier, see commit_hook.c */
 	pg_atomic_uint64
@@ -131,7 +133,8 @@ typedef struct DeriveShared
 typedef enum PipelineRole
 {
 	ROLE_APPLIER,
-	ROLE_DECODER
+	ROLE_DECODER,
+	ROLE_PROCESSOR
 } PipelineRole;
 
 /* NULL when the library was not preloaded. */
@@ -144,8 +147,8 @@ extern void derive_pipeline_release(Pipeline *p);	 /* frees the entry */
 extern bool derive_pipeline_has_room(Oid dboid); /* it has an entry or could get one */
 
 /*
- * Enters the calling process as a pipeline's applier or decoder: pid and latch, which
- * are taken out again at its exit.  Returns false, and does nothing, if another
+ * Enters the calling process as a pipeline's applier, decoder or processor: pid and
+ * latch, which are taken out again at its exit.  Returns false, and does nothing, if another
  * process has that role.
  */
 extern bool derive_pipeline_join(Pipeline *p, PipelineRole role);

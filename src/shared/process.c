@@ -33,14 +33,21 @@ static const char *const overrides[][2] = {
 	{"transaction_timeout", "0"}, /* from 17 on */
 };
 
-/* Installs signal handlers, unblocks signals, keeps the commit hook out. */
+/* Installs signal handlers and unblocks signals. */
 void
-derive_process_start(void)
+derive_process_start_as_writer(void)
 {
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	derive_commit_hook_disable();
 	BackgroundWorkerUnblockSignals();
+}
+
+/* The same, and keeps the commit hook out. */
+void
+derive_process_start(void)
+{
+	derive_commit_hook_disable();
+	derive_process_start_as_writer();
 }
 
 /* Overrides the settings listed above, those that this server knows. */

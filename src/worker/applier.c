@@ -28,10 +28,12 @@
 #include "base/settings.h"
 #include "base/wait_event.h"
 #include "capture/stream.h"
+#include "catalog/processor_catalog.h"
 #include "catalog/view_catalog.h"
 #include "maintain/gap.h"
 #include "maintain/tick.h"
 #include "publish/outbox.h"
+#include "publish/requests.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -45,6 +47,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "worker/processor_worker.h"
 #include "worker/workers.h"
 
 #define TICK_UNDER_LOAD 10	/* ms between the starts of ticks */
@@ -54,18 +57,22 @@
 #define CONFIRM_WAIT 200	/* ms between looks at the flush position */
 #define LOCK_TIMEOUT \
 	"1s" /* what a tick could not foresee fails its view instead of waiting */
+#define FORGET_WAIT 10000  /* ms between looks for requests to forget */
 #define KEPT_WAIT_MAX 1000 /* ms between ticks while transactions are kept */
 
 typedef struct Pace
 {
-	int64 last_start;	 /* of the last tick, as by derive_clock_ms */
-	long cost_ms;		 /* of the last tick */
-	int64 transactions;	 /* of the last tick */
-	int kept_wait;		 /* ms, doubles while nothing happens */
-	int64 visible_since; /* waiting for the next commit to become visible since */
+	int64 last_start;		 /* of the last tick, as by derive_clock_ms */
+	long cost_ms;			 /* of the last tick */
+	int64 transactions;		 /* of the last tick */
+	int kept_wait;			 /* ms, doubles while nothing happens */
+	int64 visible_since;	 /* waiting for the next commit to become visible since */
+	long look_at_processors; /* ms until their worker needs to be looked after */
+	int64 forget_at;		 /* next look for requests to forget */
 } Pace;
 
 static Pipeline *pipeline;
+static bool processors_wanted = false; /* there are some, not paused */
 
 /* Sets what the applier, and it alone, needs to be so. */
 static void
@@ -79,14 +86,17 @@ override_settings(void)
 	SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_OVERRIDE);
 }
 
-/* Says whether the extension is installed in this database. */
+/* Says whether the extension is installed in this database, and notes if it has processors. */
 static bool
 extension_exists(void)
 {
 	bool exists;
 
 	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
 	exists = derive_catalog_extension_exists();
+	processors_wanted = exists && derive_catalog_read_processors() != NIL;
+	PopActiveSnapshot();
 	CommitTransactionCommand();
 	return exists;
 }
@@ -266,6 +276,18 @@ tick_is_asked(Maintainer *m, const TickResult *last)
 		   (due != 0 && due <= derive_clock_ms());
 }
 
+/* Forgets a few old requests, if it is time. */
+static void
+forget_requests(Pace *pace)
+{
+	bool more;
+
+	if (derive_clock_until(pace->forget_at) > 0)
+		return;
+	more = derive_requests_forget();
+	pace->forget_at = derive_clock_ms() + (more ? 0 : FORGET_WAIT);
+}
+
 /* Returns how long the applier may sleep if nothing sets its latch, in ms. */
 static long
 sleep_time(Maintainer *m, const Pace *pace, const TickResult *last, bool unconfirmed)
@@ -279,6 +301,8 @@ sleep_time(Maintainer *m, const Pace *pace, const TickResult *last, bool unconfi
 		ms = Min(ms, CONFIRM_WAIT);
 	if (due != 0)
 		ms = Min(ms, derive_clock_until(due));
+	ms = Min(ms, derive_clock_until(pace->forget_at));
+	ms = Min(ms, pace->look_at_processors);
 	return Max(ms, 1);
 }
 
@@ -301,6 +325,9 @@ run(Maintainer *m, uint64 catalog_seen)
 
 		service();
 		follow_catalog(m, &catalog_seen);
+		forget_requests(&pace);
+		pace.look_at_processors = derive_processor_worker_tend(pipeline,
+															   processors_wanted);
 		unconfirmed = derive_tick_confirm(m);
 		pending = derive_stream_peek(m->stream, &record);
 		if (pending)

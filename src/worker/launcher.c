@@ -503,22 +503,25 @@ set_hold(Oid dboid, bool hold)
 	return p;
 }
 
-/* Asks both workers of an entry to end; returns false if there were none. */
+/* Asks all workers of an entry to end; returns false if there were none. */
 static bool
 terminate(Pipeline *p)
 {
-	pid_t applier;
-	pid_t decoder;
+	pid_t pids[3];
+	bool any = false;
 
 	SpinLockAcquire(&p->mutex);
-	applier = p->applier_pid;
-	decoder = p->decoder_pid;
+	pids[0] = p->applier_pid;
+	pids[1] = p->decoder_pid;
+	pids[2] = p->processor_pid;
 	SpinLockRelease(&p->mutex);
-	if (applier != 0)
-		kill(applier, SIGTERM);
-	if (decoder != 0)
-		kill(decoder, SIGTERM);
-	return applier != 0 || decoder != 0;
+	for (int i = 0; i < lengthof(pids); i++)
+	{
+		if (pids[i] != 0)
+			kill(pids[i], SIGTERM);
+		any |= pids[i] != 0;
+	}
+	return any;
 }
 
 void

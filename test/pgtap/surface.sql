@@ -32,13 +32,20 @@ SELECT set_eq(
         'ack(outbox regclass, consumer text, "position" bigint, token bigint) void',
         'fail(outbox regclass, consumer text, "position" bigint, token bigint, error text) void',
         'replay(outbox regclass, consumer text, "position" bigint) void',
-        'seek(outbox regclass, consumer text, start text) void'
+        'seek(outbox regclass, consumer text, start text) void',
+        'request(id uuid, params jsonb DEFAULT NULL::jsonb) TABLE(first boolean, result jsonb)',
+        'request_done(id uuid, result jsonb) void',
+        'create_processor(name text, source regclass, handler regprocedure, key text DEFAULT NULL::text, max_attempts integer DEFAULT 5, backoff interval DEFAULT ''00:00:01''::interval) void',
+        'drop_processor(name text) void',
+        'pause_processor(name text) void',
+        'resume_processor(name text) void'
     ],
     'the functions of schema derive, their arguments, defaults and results');
 SELECT set_eq(
     $$ SELECT format('%s %s', relname, relkind) COLLATE "default" FROM pg_class
        WHERE relnamespace = 'derive'::regnamespace AND relkind IN ('r', 'v', 'm', 'p', 'f', 'S') $$,
-    ARRAY['views v', 'pipelines v', 'stages v', 'audits v', 'progress v', 'outboxes v', 'consumers v', 'parked v'],
+    ARRAY['views v', 'pipelines v', 'stages v', 'audits v', 'progress v', 'outboxes v', 'consumers v', 'parked v',
+        'requests v', 'processors v'],
     'the relations of schema derive');
 
 -- ------------------------------------------------------------------ columns
@@ -88,6 +95,18 @@ SELECT results_eq(
         'transactions bigint', 'changes bigint', 'ticks bigint', 'queue_bytes bigint'],
     'columns of derive.pipelines, of which there may be more behind these');
 
+SELECT results_eq(
+    $$ EXECUTE columns('derive.requests') $$,
+    ARRAY['role regrole', 'id uuid', 'params jsonb', 'result jsonb', 'created_at timestamp with time zone',
+        'done_at timestamp with time zone'],
+    'columns of derive.requests');
+SELECT results_eq(
+    $$ EXECUTE columns('derive.processors') $$,
+    ARRAY['processor text', 'source regclass', 'handler regprocedure', 'owner regrole', 'state text', 'position bigint',
+        'lag bigint', 'retried bigint', 'parked bigint', 'error text', 'outbox regclass', 'max_attempts integer',
+        'backoff interval', 'created_at timestamp with time zone'],
+    'columns of derive.processors');
+
 -- ------------------------------------------------------------------ volatility and safety
 SELECT volatility_is('derive', p.proname, ARRAY(SELECT format_type(t, NULL) FROM unnest(p.proargtypes) t)::name[], 'volatile',
         'derive.' || p.oid::regprocedure || ' is volatile')
@@ -105,7 +124,7 @@ SELECT is_empty(
 SELECT is_empty(
     $$ SELECT oid::regprocedure FROM pg_proc
        WHERE pronamespace IN ('derive'::regnamespace, 'derive_state'::regnamespace) AND proparallel = 's'
-           AND proname NOT IN ('row_image', 'row_hash', 'debug_steps', 'event_headers') $$,
+           AND proname NOT IN ('row_image', 'row_hash', 'row_texts', 'debug_steps', 'event_headers') $$,
     'only pure functions are parallel safe');
 
 -- ------------------------------------------------------------------ comments
@@ -136,7 +155,8 @@ SELECT set_eq(
            AND c.relkind IN ('r', 'v', 'm', 'S') AND a.grantee = 0 $$,
     ARRAY['SELECT on derive.views', 'SELECT on derive.pipelines', 'SELECT on derive.stages', 'SELECT on derive.audits',
         'SELECT on derive.progress', 'SELECT on derive.outboxes', 'SELECT on derive.consumers',
-        'SELECT on derive.parked', 'SELECT on derive_state.health'],
+        'SELECT on derive.parked', 'SELECT on derive.requests', 'SELECT on derive.processors',
+        'SELECT on derive_state.health'],
     'PUBLIC may read the status views and no other relation');
 SELECT is_empty(
     $$ SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'derive'::regnamespace
@@ -146,7 +166,7 @@ SELECT set_eq(
     $$ SELECT proname::text FROM pg_proc WHERE pronamespace = 'derive_state'::regnamespace
        AND has_function_privilege('public', oid, 'EXECUTE') $$,
     ARRAY['row_image', 'row_hash', 'pipeline_status', 'view_statistics', 'log_end', 'view_totals', 'recompute_progress',
-        'event_headers'],
+        'event_headers', 'row_texts'],
     'and of schema derive_state what readers of the status views and owners of views and outboxes need');
 SELECT is_empty(
     $$ SELECT attrelid::regclass, attname FROM pg_attribute WHERE attacl IS NOT NULL
@@ -170,7 +190,7 @@ SELECT lives_ok('ok_progress', 'reads derive.progress');
 SELECT lives_ok('ok_health', 'calls derive.health');
 SELECT throws_ok('SELECT * FROM derive_state.' || r, '42501', NULL, 'cannot read derive_state.' || r)
     FROM unnest(ARRAY['view', 'progress', 'frontier', 'view_id', 'audit', 'source_identity', 'outbox', 'outbox_position', 'outbox_id',
-        'consumer', 'deferred', 'secret']) r;
+        'consumer', 'deferred', 'secret', 'request', 'processor']) r;
 SELECT throws_ok('SELECT derive_state.start_pipeline()', '42501', NULL, 'cannot start the pipeline');
 SELECT throws_ok('SELECT derive_state.debug_steps()', '42501', NULL, 'cannot list the steps');
 SELECT throws_ok('CREATE TABLE derive.x (a int)', '42501', NULL, 'cannot create in derive');
@@ -182,6 +202,7 @@ RESET ROLE;
 SELECT set_eq(
     $$ SELECT name FROM pg_settings WHERE name LIKE 'pg\_derive.%' $$,
     ARRAY['pg_derive.audit_rate', 'pg_derive.batch_memory', 'pg_derive.database_workers', 'pg_derive.debug_step', 'pg_derive.log_ticks',
+        'pg_derive.max_retained_wal', 'pg_derive.request_id', 'pg_derive.request_retention',
         'pg_derive.tick_interval'],
     'the settings');
 SELECT results_eq(
@@ -195,7 +216,7 @@ SELECT throws_ok($$ SET pg_derive.no_such_setting = 1 $$, '42602', NULL, 'an unk
 SELECT set_eq(
     $$ SELECT unnest(extconfig)::regclass::text FROM pg_extension WHERE extname = 'pg_derive' $$,
     ARRAY['derive_state.view', 'derive_state.view_id', 'derive_state.outbox', 'derive_state.outbox_id', 'derive_state.outbox_position',
-        'derive_state.consumer', 'derive_state.deferred'],
+        'derive_state.consumer', 'derive_state.deferred', 'derive_state.request', 'derive_state.processor'],
     'definitions and consumers are dumped, positions of views in the log are not');
 SELECT is((SELECT extrelocatable FROM pg_extension WHERE extname = 'pg_derive'), false, 'not relocatable');
 

@@ -125,7 +125,7 @@ sub pipeline
 	return $node->safe_psql($db // 'postgres', "SELECT $column FROM derive.pipelines");
 }
 
-# Process id of the "applier" or the "decoder", waiting until there is one.
+# Process id of the "applier", the "decoder" or the "processor", waiting until there is one.
 sub worker_pid
 {
 	my ($node, $role, $db) = @_;
@@ -192,7 +192,7 @@ sub leftovers
 				(SELECT oid FROM pg_database WHERE datname = current_database())
 		UNION ALL
 		SELECT 'worker ' || backend_type FROM pg_stat_activity
-			WHERE backend_type ~ 'pg_derive (applier|decoder)' AND datname = current_database()
+			WHERE backend_type ~ 'pg_derive (applier|decoder|processor)' AND datname = current_database()
 		UNION ALL
 		SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname IN ('derive', 'derive_state')
 		UNION ALL
