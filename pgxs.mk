@@ -56,11 +56,12 @@ $(INSTALL_SCRIPT_SQL): $(SQL_PARTS) pgxs.mk
 	mv $@.tmp $@
 
 # From an old version: its changes, those of later ones, and all that can be made again.
-sql/pg_derive--%--$(EXTVERSION).sql: $(wildcard sql/upgrade/*.sql) $(SQL_REPLAYED) pgxs.mk
+sql/pg_derive--%--$(EXTVERSION).sql: $(wildcard sql/upgrade/*.sql) $(SQL_PARTS) pgxs.mk
 	{ printf '%s\n' '\echo Use "ALTER EXTENSION pg_derive UPDATE" to load this file. \quit'; \
 	  reached=; for old in $(OLD_VERSIONS); do \
 	    if [ $$old = $* ]; then reached=1; fi; \
-	    if [ -n "$$reached" ]; then printf '\n'; cat sql/upgrade/$$old.sql; fi; done; \
+	    if [ -n "$$reached" ]; then printf '\n'; awk '$$1 == "\\part" { while ((getline line < ("sql/" $$2)) > 0) \
+	      print line; next } { print }' sql/upgrade/$$old.sql; fi; done; \
 	  for part in $(SQL_REPLAYED); do printf '\n'; \
 	    sed -E 's/^CREATE (FUNCTION|VIEW) /CREATE OR REPLACE \1 /' $$part; done; } >$@.tmp
 	mv $@.tmp $@

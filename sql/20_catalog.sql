@@ -15,12 +15,12 @@ CREATE TABLE derive_state.view
 	definition  regclass    NOT NULL,
 	state_table regclass,
 	key         int2[],
-	key_given   boolean     NOT NULL DEFAULT false,
 	rule        text        NOT NULL,
 	paused      boolean     NOT NULL DEFAULT false,
 	refreshes   bigint      NOT NULL DEFAULT 0,
-	refresh_every interval,
-	created_at  timestamptz NOT NULL DEFAULT pg_catalog.now()
+	created_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	key_given   boolean     NOT NULL DEFAULT false,
+	refresh_every interval
 );
 COMMENT ON TABLE derive_state.view IS 'one row per derived view and per stage of one; ids rise with creation, so their order is topological';
 COMMENT ON COLUMN derive_state.view.part_of IS 'for a stage: the view that it is a stage of';

@@ -25,7 +25,7 @@ COMMENT ON FUNCTION derive_state.announce() IS
 	'trigger function: tells the applier that the catalog of views has changed';
 
 -- The functions of schema derive say so themselves; a dump that is being restored does not.
-CREATE TRIGGER pg_derive_announce AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON derive_state.view
+CREATE OR REPLACE TRIGGER pg_derive_announce AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON derive_state.view
 	FOR EACH STATEMENT EXECUTE FUNCTION derive_state.announce();
 ALTER TABLE derive_state.view ENABLE ALWAYS TRIGGER pg_derive_announce;
 
@@ -40,11 +40,17 @@ CREATE FUNCTION derive_state.pipeline_status(
 	OUT decoder_pid integer, OUT applier_pid integer,
 	OUT received_lsn pg_lsn, OUT applied_lsn pg_lsn, OUT confirmed_lsn pg_lsn,
 	OUT lag interval, OUT transactions bigint, OUT changes bigint, OUT ticks bigint,
-	OUT queue_bytes bigint, OUT commits bigint, OUT processor_pid integer) RETURNS SETOF record
+	OUT queue_bytes bigint, OUT commits bigint) RETURNS SETOF record
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'derive_pipeline_status';
 COMMENT ON FUNCTION derive_state.pipeline_status() IS
 	'this database''s entry in shared memory; no row if it has none';
+
+CREATE FUNCTION derive_state.processor_pid() RETURNS integer
+	LANGUAGE c VOLATILE
+	AS 'MODULE_PATHNAME', 'derive_processor_pid';
+COMMENT ON FUNCTION derive_state.processor_pid() IS
+	'process that runs the handlers of this database''s processors; NULL if there is none';
 
 CREATE FUNCTION derive_state.view_statistics(view regclass,
 	OUT rows_changed bigint, OUT ticks bigint, OUT recomputes bigint,

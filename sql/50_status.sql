@@ -23,7 +23,7 @@ SELECT pg_catalog.current_database() AS pipeline,
        p.ticks,
        p.queue_bytes,
        p.commits,
-       p.processor_pid
+       derive_state.processor_pid() AS processor_pid
 FROM derive_state.pipeline_status() p
      LEFT JOIN pg_catalog.pg_replication_slots s ON s.slot_name OPERATOR(pg_catalog.=) p.slot_name;
 COMMENT ON VIEW derive.pipelines IS 'the pipeline of this database: its workers, positions and counters';

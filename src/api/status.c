@@ -20,6 +20,7 @@
 
 PG_FUNCTION_INFO_V1(derive_pipeline_status);
 PG_FUNCTION_INFO_V1(derive_recompute_progress);
+PG_FUNCTION_INFO_V1(derive_processor_pid);
 PG_FUNCTION_INFO_V1(derive_view_statistics);
 PG_FUNCTION_INFO_V1(derive_view_totals);
 PG_FUNCTION_INFO_V1(derive_debug_steps);
@@ -68,12 +69,12 @@ derive_pipeline_status(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Pipeline *p = derive_shared ? derive_pipeline_find(MyDatabaseId) : NULL;
-	Datum values[15];
-	bool nulls[15] = {0};
+	Datum values[14];
+	bool nulls[14] = {0};
 	NameData slot;
 	char reason[DERIVE_REASON_LEN];
 	PipelineState state;
-	pid_t applier, decoder, processor;
+	pid_t applier, decoder;
 	TimestampTz pending;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -85,7 +86,6 @@ derive_pipeline_status(PG_FUNCTION_ARGS)
 	strlcpy(reason, p->reason, sizeof(reason));
 	applier = p->applier_pid;
 	decoder = p->decoder_pid;
-	processor = p->processor_pid;
 	pending = p->oldest_pending;
 	SpinLockRelease(&p->mutex);
 
@@ -106,10 +106,26 @@ derive_pipeline_status(PG_FUNCTION_ARGS)
 	values[11] = Int64GetDatum(pg_atomic_read_u64(&p->ticks));
 	values[12] = Int64GetDatum(pg_atomic_read_u64(&p->queue_bytes));
 	values[13] = Int64GetDatum(pg_atomic_read_u64(&p->commits));
-	values[14] = Int32GetDatum(processor);
-	nulls[14] = processor == 0;
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	return (Datum) 0;
+}
+
+/* derive_state.processor_pid() */
+Datum
+derive_processor_pid(PG_FUNCTION_ARGS)
+{
+	Pipeline *p = derive_shared ? derive_pipeline_find(MyDatabaseId) : NULL;
+	pid_t pid = 0;
+
+	if (p != NULL)
+	{
+		SpinLockAcquire(&p->mutex);
+		pid = p->processor_pid;
+		SpinLockRelease(&p->mutex);
+	}
+	if (pid == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT32(pid);
 }
 
 /* derive_state.view_statistics(view) */
