@@ -335,7 +335,7 @@ derive_runner_apply(ViewRunner *runner, DeltaSet *set, SourceDelta *out,
 static bool
 is_empty(Oid relid)
 {
-	Relation rel = table_open(relid, NoLock);
+	Relation rel = table_open(relid, AccessShareLock);
 	bool empty = RelationGetNumberOfBlocks(rel) == 0;
 
 	table_close(rel, NoLock);
