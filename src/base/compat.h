@@ -61,6 +61,7 @@
 #define ATTRIBUTE_GENERATED_VIRTUAL 'v'
 #endif
 
+#include "access/htup_details.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_node.h"
 #include "parser/parse_relation.h"
@@ -145,6 +146,26 @@ derive_compat_combine_range_tables(Query *query, Query *sub)
 #define derive_compat_expand_rte(rte, index, names, vars) \
 	expandRTE((rte), (index), 0, -1, false, (names), (vars))
 #endif
+
+#include "catalog/pg_constraint.h"
+
+/* Says of a column that is marked NOT NULL whether all rows that are there obey that. */
+static inline bool
+derive_compat_not_null_is_valid(Oid relid, AttrNumber attnum)
+{
+#if PG_VERSION_NUM >= 180000
+	/* 18: "Allow NOT NULL constraints to be added as NOT VALID" */
+	HeapTuple tuple = findNotNullConstraintAttnum(relid, attnum);
+	bool result = !HeapTupleIsValid(tuple) ||
+				  ((Form_pg_constraint) GETSTRUCT(tuple))->convalidated;
+
+	if (HeapTupleIsValid(tuple))
+		heap_freetuple(tuple);
+	return result;
+#else
+	return true;
+#endif
+}
 
 /* 16: "Make Vars be outer-join-aware.": takes back what an outer join has marked. */
 #if PG_VERSION_NUM >= 160000

@@ -208,7 +208,7 @@ derive_cut_is_not_null(Query *query, Var *column)
 			 ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
 	if (HeapTupleIsValid(tuple))
 		ReleaseSysCache(tuple);
-	return result;
+	return result && derive_compat_not_null_is_valid(rte->relid, column->varattno);
 }
 
 /* ---------- the domain ---------- */
