@@ -160,7 +160,7 @@ static char *
 comparison(Oid relid, const char *new_rows, const char *stored_rows,
 		   const ColumnCheck *checks, List *key)
 {
-	Relation rel = relation_open(relid, NoLock);
+	Relation rel = relation_open(relid, AccessShareLock);
 	StringInfoData sql, names;
 
 	initStringInfo(&names);

@@ -466,7 +466,7 @@ derive_sql_equality(Oid operator, const char * left, const char *right)
 static char *
 comparison_sql(const char *new_sql, const char *stored_sql, Oid stored_table, List *key)
 {
-	Relation relation = relation_open(stored_table, NoLock);
+	Relation relation = relation_open(stored_table, AccessShareLock);
 	TupleDesc desc = RelationGetDescr(relation);
 	List *names = NIL;
 	List *positions = NIL;
