@@ -69,12 +69,14 @@ static ViewPlan *
 plan_of(CatalogView *view)
 {
 	Relation rel = relation_open(view->definition, AccessShareLock);
+	Query *query = copyObject(get_view_query(rel));
 	OwnerScope scope;
 	ViewPlan *plan;
 
 	LockRelationOid(view->view, AccessShareLock);
+	AcquireRewriteLocks(query, true, false);
 	derive_owner_enter(&scope, derive_api_owner(view->view));
-	plan = derive_plan_make(copyObject(get_view_query(rel)), NULL);
+	plan = derive_plan_make(query, NULL);
 	derive_owner_leave(&scope);
 	plan->key = view->key;
 	plan->view = view->view;
