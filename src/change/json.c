@@ -138,7 +138,7 @@ put_foreign(StringInfo out, const char *text, int len)
 		unsigned char *utf8 = palloc(len * MAX_CONVERSION_GROWTH + 1);
 		int done = DatumGetInt32(
 			FunctionCall6(&conversion, Int32GetDatum(encoding), Int32GetDatum(PG_UTF8),
-						  CStringGetDatum(text), CStringGetDatum(utf8),
+						  CStringGetDatum(text), CStringGetDatum((char *) utf8),
 						  Int32GetDatum(len), BoolGetDatum(true)));
 
 		put_utf8(out, utf8, strlen((char *) utf8));
