@@ -20,6 +20,7 @@
 #include "access/xact.h"
 #include "api/outbox_functions.h"
 #include "api/view_functions.h"
+#include "base/compat.h"
 #include "base/errors.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
@@ -304,8 +305,8 @@ announce(const CatalogOutbox *row)
 
 	announcement.outbox = row->id;
 	announcement.source = row->of_view ? InvalidOid : row->source;
-	return LogLogicalMessage(DERIVE_MESSAGE_OUTBOX, (const char *) &announcement,
-							 sizeof(announcement), true);
+	return derive_compat_log_message(DERIVE_MESSAGE_OUTBOX, (const char *) &announcement,
+									 sizeof(announcement), true);
 }
 
 /* Creates an outbox, see outbox_functions.h. */
