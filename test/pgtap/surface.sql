@@ -73,6 +73,7 @@ SELECT results_eq(
     $$ EXECUTE columns('derive.progress') $$,
     ARRAY['view regclass', 'stage regclass', 'phase text', 'rows_done bigint', 'since timestamp with time zone'],
     'columns of derive.progress');
+SELECT results_eq(
     $$ EXECUTE columns('derive.outboxes') $$,
     ARRAY['outbox regclass', 'source regclass', 'topic text', 'key text', 'payload text', 'filter text', 'retain interval',
         'position bigint', 'first bigint', 'state text', 'reason text', 'created_at timestamp with time zone'],
@@ -166,7 +167,7 @@ SELECT set_eq(
     $$ SELECT proname::text FROM pg_proc WHERE pronamespace = 'derive_state'::regnamespace
        AND has_function_privilege('public', oid, 'EXECUTE') $$,
     ARRAY['row_image', 'row_hash', 'pipeline_status', 'view_statistics', 'log_end', 'view_totals', 'recompute_progress',
-        'event_headers', 'row_texts'],
+        'event_headers', 'row_texts', 'processor_pid'],
     'and of schema derive_state what readers of the status views and owners of views and outboxes need');
 SELECT is_empty(
     $$ SELECT attrelid::regclass, attname FROM pg_attribute WHERE attacl IS NOT NULL
