@@ -231,6 +231,8 @@ is(ref $seen{ty_bool}{1}{v}, 'JSON::PP::Boolean', 'booleans are');
 is($seen{ty_jsonb}{1}{v}{a}[1], '2.5', 'jsonb is embedded');
 is($seen{ty_timestamptz}{1}{v}, '2026-02-28T07:04:56.789012+00:00', 'times are UTC, whatever the settings');
 is($seen{ty_interval}{1}{v}, '00:00:00', 'intervals do not depend on settings either');
+is($seen{ty_tstzrange}{1}{v}, '["2026-01-01 00:00:00+00","2026-07-02 12:00:00.5+00")', 'nor times in ranges');
+is($seen{ty_point}{1}{v}, '(0.1,-2)', 'nor floats in points');
 is($seen{ty_bytea}{3}{v}, '\\xdeadbeef', 'bytea');
 
 my %events = map { $_->{data}{table} . ' ' . $_->{data}{new}{id} => $_->{data}{new} }
