@@ -60,7 +60,7 @@ put_source_head(TextStream *stream, StringInfo out, TimestampTz time)
 {
 	const char *name = stream->options.source ? stream->options.source : stream->database;
 
-	derive_json_literal(out, "\"source\":{\"version\":\"" DERIVE_STREAM_PRODUCT_VERSION
+	derive_json_literal(out, "\"source\":{\"version\":\"" DERIVE_VERSION
 							 "\",\"connector\":\"postgresql\",\"name\":");
 	derive_json_cstring(out, name);
 	derive_json_literal(out, ",");

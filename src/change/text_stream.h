@@ -20,9 +20,6 @@
 #include "lib/stringinfo.h"
 #include "utils/rel.h"
 
-/* Most formats name this as the product's version. */
-#define DERIVE_STREAM_PRODUCT_VERSION "0.1"
-
 typedef enum TextOperation
 {
 	TEXT_INSERT,
