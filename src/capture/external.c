@@ -652,7 +652,13 @@ external_stream_prepare(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 	set_end(transaction, txn);
 	transaction->gid = txn->gid;
 	transaction->commit_time = txn->xact_time.prepare_time;
-	external->stream.format->control(&external->stream, transaction, TEXT_STREAM_PREPARE);
+	external->transaction = transaction;
+	set_origin(external, txn->origin_id);
+	/* even if it is empty, as any that is prepared */
+	if (!external->unwanted)
+		external->stream.format->control(&external->stream, transaction,
+										 TEXT_STREAM_PREPARE);
+	external->transaction = NULL;
 	forget_transaction(txn);
 }
 
