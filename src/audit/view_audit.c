@@ -35,7 +35,6 @@
 #include "miscadmin.h"
 #include "plan/audit_sql.h"
 #include "plan/determined.h"
-#include "plan/sources.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -74,23 +73,6 @@ typedef struct ViewAudit
 	bool last_open; /* it was stored but not expected: an expected one may follow */
 	List *differences;
 } ViewAudit;
-
-/* Says whether a view reads what is not in the log. */
-static bool
-reads_silent(ViewPlan *plan)
-{
-	ListCell *lc, *lr;
-
-	foreach (lc, derive_plan_queries(plan->query))
-		foreach (lr, ((Query *) lfirst(lc))->rtable)
-		{
-			RangeTblEntry *rte = lfirst(lr);
-
-			if (rte->rtekind == RTE_RELATION && derive_sources_is_silent(rte->relid))
-				return true;
-		}
-	return false;
-}
 
 /* ---------- differences ---------- */
 
@@ -482,7 +464,7 @@ derive_audit_view(LiveView *view, int nkeys, int *compared)
 	OwnerScope scope;
 
 	*compared = 0;
-	if (reads_silent(derive_runner_plan(view->runner)))
+	if (view->silent != NIL)
 		return NIL;
 	audit.result_context = CurrentMemoryContext;
 	derive_runner_enter(view->runner, &run, &scope);
