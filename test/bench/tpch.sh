@@ -239,7 +239,8 @@ print_queries
 
 ((${#ratios[@]} == 0)) ||
     result "TPC-H scale $BENCH_TPCH_SCALE, ${#ratios[@]} queries: recompute / tick" "" "" "${ratios[@]}"
-if ((${#ratios[@]} > 0)); then
+# The bounds are for all 22.
+if ((${#ratios[@]} == 22)); then
     result "TPC-H queries at least 10 times cheaper" "" ">= 18" \
         "$(printf '%s\n' "${ratios[@]}" | awk '$1 >= 10 { n++ } END { print n + 0 }')"
     result "TPC-H queries slower than 1.2 recomputes" "" "<= 0" \
