@@ -40,29 +40,6 @@ fresh_tree()
     cp -a "$work/clean" "$work/tree"
 }
 
-# Puts a mutant's bug into a copy; its text must be there exactly once.
-apply_mutant()  # file tree
-{
-    perl -0777 -e '
-        my ($mutant, $tree) = @ARGV;
-        my (%part, $key);
-        open my $in, "<", $mutant or die "$mutant: $!\n";
-        for (split /^/, <$in>)
-        {
-            $key = $1 if s/^(what|file|old|new|test): //;
-            $part{$key} .= $_ if $key;
-        }
-        s{\n\z}{} for values %part;
-        my $path = "$tree/$part{file}";
-        open my $source, "<", $path or die "$part{file}: $!\n";
-        my $text = <$source>;
-        my $count = () = $text =~ /\Q$part{old}\E/g;
-        die "its text is in $part{file} $count times\n" if $count != 1;
-        $text =~ s/\Q$part{old}\E/$part{new}/;
-        open my $out, ">", $path or die "$part{file}: $!\n";
-        print $out $text;' "$1" "$2"
-}
-
 # Runs one test of a copy: "regress NAME", "tap NAME" or "fuzz".
 run_test()      # tree test log
 {
@@ -106,7 +83,7 @@ for file in "${mutants[@]}"; do
     name=$(basename "$file" .mutant)
     fresh_tree
     log=$work/$name.log
-    if ! apply_mutant "$file" "$work/tree" 2>"$log"; then
+    if ! perl test/mutants/apply.pl "$file" "$work/tree" 2>"$log"; then
         report 1 "$name does not apply: $(cat "$log")"
         continue
     fi
