@@ -34,6 +34,12 @@ CREATE FUNCTION derive_state.event_headers(lsn pg_lsn, ordinal bigint, xid bigin
 COMMENT ON FUNCTION derive_state.event_headers(pg_lsn, bigint, bigint, timestamptz, text, text) IS
 	'headers of an event';
 
+CREATE FUNCTION derive_state.event_id(outbox text, lsn pg_lsn, ordinal bigint) RETURNS uuid
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'derive_event_id';
+COMMENT ON FUNCTION derive_state.event_id(text, pg_lsn, bigint) IS
+	'identity of an event: commit LSN, ordinal, and a hash of these and the outbox, as a UUID of version 8';
+
 /*
  * Consumers.  The functions of schema derive check what the caller may do, read events with the
  * caller's rights, and call those below, which nobody else may, for what is in derive_state.
@@ -402,7 +408,7 @@ COMMENT ON VIEW derive.parked IS 'events that failed too often; derive.replay le
 REVOKE ALL ON TABLE derive.outboxes, derive.consumers, derive.parked FROM PUBLIC;
 GRANT SELECT ON TABLE derive.outboxes, derive.consumers, derive.parked TO PUBLIC;
 
--- The applier calls event_headers as outboxes' owners; it tells nothing.
+-- The applier calls event_headers and event_id as outboxes' owners; they tell nothing.
 REVOKE ALL ON FUNCTION derive_state.reject_outbox_write(),
 	derive_state.find_consumer(bigint, text, oid, text), derive_state.start_position(bigint, text),
 	derive_state.add_consumer(bigint, text, oid, text, integer, interval),

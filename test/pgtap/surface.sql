@@ -125,7 +125,7 @@ SELECT is_empty(
 SELECT is_empty(
     $$ SELECT oid::regprocedure FROM pg_proc
        WHERE pronamespace IN ('derive'::regnamespace, 'derive_state'::regnamespace) AND proparallel = 's'
-           AND proname NOT IN ('row_image', 'row_hash', 'row_texts', 'debug_steps', 'event_headers') $$,
+           AND proname NOT IN ('row_image', 'row_hash', 'row_texts', 'debug_steps', 'event_headers', 'event_id') $$,
     'only pure functions are parallel safe');
 
 -- ------------------------------------------------------------------ comments
@@ -167,7 +167,7 @@ SELECT set_eq(
     $$ SELECT proname::text FROM pg_proc WHERE pronamespace = 'derive_state'::regnamespace
        AND has_function_privilege('public', oid, 'EXECUTE') $$,
     ARRAY['row_image', 'row_hash', 'pipeline_status', 'view_statistics', 'log_end', 'view_totals', 'recompute_progress',
-        'event_headers', 'row_texts', 'processor_pid'],
+        'event_headers', 'row_texts', 'processor_pid', 'event_id'],
     'and of schema derive_state what readers of the status views and owners of views and outboxes need');
 SELECT is_empty(
     $$ SELECT attrelid::regclass, attname FROM pg_attribute WHERE attacl IS NOT NULL
