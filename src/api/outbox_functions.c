@@ -454,9 +454,9 @@ derive_reject_outbox_write(PG_FUNCTION_ARGS)
 }
 
 /*
- * derive_state.event_id(outbox, lsn, ordinal) → uuid: 48 bits of the LSN, 32 of the ordinal and 42
- * of a hash of all three, between the six that say "version 8" (RFC 9562).  So ids rise with
- * positions, and an index on them grows at its end.
+ * derive_state.event_id(outbox, lsn, ordinal) → uuid: 48 bits of the LSN, 32 of the ordinal
+ * and 42 of a hash of all three, between the six that say "version 8" (RFC 9562).  So ids rise
+ * with positions, and an index on them grows at its end.
  */
 Datum
 derive_event_id(PG_FUNCTION_ARGS)
