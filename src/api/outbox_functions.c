@@ -22,16 +22,17 @@
 #include "api/view_functions.h"
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/owner.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/outbox_catalog.h"
-#include "catalog/pg_class.h"
-#include "catalog/view_catalog.h"
-#include "commands/tablecmds.h"
 #include "catalog/pg_authid.h"
-#include "base/owner.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "catalog/view_catalog.h"
 #include "change/message.h"
+#include "commands/tablecmds.h"
 #include "commands/trigger.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
@@ -195,6 +196,8 @@ check_source(CatalogOutbox *row)
 
 	LockRelationOid(row->source, ShareRowExclusiveLock);
 	kind = get_rel_relkind(row->source);
+	if (kind == RELKIND_PARTITIONED_TABLE) /* who writes to a partition locks only that */
+		(void) find_all_inheritors(row->source, ShareRowExclusiveLock, NULL);
 	row->of_view = derive_catalog_find_view(row->source) != NULL;
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
