@@ -19,7 +19,11 @@ ALTER TABLE derive_state.frontier
 	ADD COLUMN published_lsn pg_lsn;
 UPDATE derive_state.frontier SET published_lsn = applied_lsn,
 	timeline = (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()),
-	database = (SELECT oid FROM pg_catalog.pg_database WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database());
+	database = (SELECT oid FROM pg_catalog.pg_database WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()),
+	-- the slot of 0.1 was confirmed beyond the row where there was nothing of interest
+	restart_lsn = GREATEST(restart_lsn, (SELECT confirmed_flush_lsn FROM pg_catalog.pg_replication_slots
+		WHERE slot_name OPERATOR(pg_catalog.=) (SELECT 'pg_derive_' OPERATOR(pg_catalog.||) oid::text
+			FROM pg_catalog.pg_database WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())::name));
 ALTER TABLE derive_state.frontier
 	ALTER COLUMN timeline SET NOT NULL,
 	ALTER COLUMN database SET NOT NULL,
