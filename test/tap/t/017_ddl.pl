@@ -118,14 +118,14 @@ sub set_up
 		GRANT SELECT ON t, p, p1, p2 TO keeper;
 		CREATE FUNCTION f(numeric) RETURNS numeric LANGUAGE sql IMMUTABLE AS \$\$ SELECT \$1 * 2 \$\$;
 		CREATE FUNCTION g(numeric, numeric) RETURNS numeric LANGUAGE plpgsql IMMUTABLE AS \$\$ BEGIN RETURN \$1 + \$2; END \$\$;
-		CREATE OPERATOR +++ (FUNCTION = g, LEFTARG = numeric, RIGHTARG = numeric);
+		CREATE OPERATOR <+> (FUNCTION = g, LEFTARG = numeric, RIGHTARG = numeric);
 		SET client_min_messages = error;
 		$role
 		SELECT derive.create_view('rows', 'SELECT id, grp, n FROM t WHERE n > 3');
 		SELECT derive.create_view('groups', 'SELECT grp, count(*) AS c, sum(n) AS s, max(n) AS hi FROM t GROUP BY grp');
 		SELECT derive.create_view('parts', 'SELECT grp, count(*) AS c, sum(n) AS s FROM p GROUP BY grp');
 		SELECT derive.create_view('joined', 'SELECT t.id, p.n FROM t JOIN p ON p.id = t.id');
-		SELECT derive.create_view('called', 'SELECT id, f(n) AS n, n +++ 1.5 AS m FROM t');
+		SELECT derive.create_view('called', 'SELECT id, f(n) AS n, n <+> 1.5 AS m FROM t');
 		SELECT derive.create_view('ranked', 'SELECT id, rank() OVER (PARTITION BY grp ORDER BY n, id) AS r FROM t');});
 	wait_live($node);
 	return;
