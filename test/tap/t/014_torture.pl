@@ -19,7 +19,7 @@ use Time::HiRes qw(time usleep);
 
 my $seed = $ENV{DERIVE_SEED} // 1;
 my $seconds = $ENV{DERIVE_SECONDS} // 40;
-my $round_seconds = $seconds < 120 ? 6 : 20;
+my $round_seconds = $seconds < 120 ? 15 : 20;
 my $clients = 8;
 my $max_retained = 192;    # MB
 my $clock = shifted_clock();
