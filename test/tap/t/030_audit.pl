@@ -40,19 +40,27 @@ sub audits
 
 is(audits(), '', "no audit finds a difference under load (seed $seed)");
 
-# Waits until every view and stage that can be audited at all has been.
-poll_until(
-	sub {
-		$node->safe_psql('postgres', "SELECT derive.wait(timeout => '60 s')");
-		return $node->safe_psql('postgres',
-			'SELECT count(*) FROM derive.stages WHERE audits = 0') eq '0';
-	}, 60);
-is($node->safe_psql('postgres', 'SELECT stage FROM derive.stages WHERE audits = 0'),
-	'', 'and every stage of every view was audited');
-is(audits(), '', 'still without a difference');
 check_all($node, 'after the load');
+cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM derive.stages WHERE audits > 0'), '>', 20,
+	'of many views');
 
 # ---------------------------------------------------------------- what is wrong is found
+
+$node->safe_psql('postgres', q{DROP SCHEMA v, o CASCADE;
+	CREATE SCHEMA v; SET search_path = v;
+	CREATE TABLE fact (id int PRIMARY KEY, g int, h int, n numeric, t text);
+	CREATE INDEX ON fact (g);
+	CREATE INDEX ON fact (t);
+	CREATE TABLE bag (a int, c text);
+	CREATE INDEX ON bag (a);
+	CREATE INDEX ON bag (c);
+	INSERT INTO fact SELECT i, i % 20, i % 3, i, 't' || i FROM generate_series(1, 200) i;
+	INSERT INTO bag SELECT i % 50, 'c' || i FROM generate_series(1, 200) i;
+	SELECT derive.create_view('fact_rows', 'SELECT id, upper(t) AS t, n FROM fact');
+	SELECT derive.create_view('bag_rows', 'SELECT a, c FROM bag');
+	SELECT derive.create_view('groups', 'SELECT g, count(*) AS c, sum(n) AS n, max(t) AS hi, avg(n)::float8 AS f FROM fact GROUP BY g');
+	SELECT derive.create_view('ranked', 'SELECT id, t, row_number() OVER (PARTITION BY g ORDER BY id) AS r, g FROM fact');});
+wait_live($node);
 
 # Runs statements on a view's relation past its guard.
 sub tamper
@@ -112,33 +120,42 @@ foreach my $size ('small', 'large')
 	{
 		# Too large to be compared as a whole.
 		$node->safe_psql('postgres', q{
-			INSERT INTO o.fact (id, grp, sub, name, amount, qty)
-				SELECT i, i % 20000, i % 3, 'n' || i, i, i % 17 FROM generate_series(100000, 180000) i;
-			INSERT INTO o.bag SELECT i % 30000, i % 7, 'c' || i, i, i FROM generate_series(1, 60000) i;
-			ANALYZE o.fact; ANALYZE o.bag;});
+			INSERT INTO v.fact SELECT i, i / 4, i % 3, i, 't' || i FROM generate_series(1000, 60000) i;
+			INSERT INTO v.bag SELECT i / 2, 'c' || i FROM generate_series(1000, 60000) i;
+			ANALYZE v.fact; ANALYZE v.bag;});
 		wait_fresh($node);
-		$node->safe_psql('postgres', 'ANALYZE v.agg_int; ANALYZE v.bag_rows; ANALYZE v.fact_rows');
+		$node->safe_psql('postgres', 'VACUUM ANALYZE');
 	}
-	is_mended('v.fact_rows', 'v.fact_rows', "UPDATE v.fact_rows SET name = 'flipped'",
+	is_mended('v.fact_rows', 'v.fact_rows', "UPDATE v.fact_rows SET t = 'flipped'",
 		qr/different/, "$size: rows with a key, changed");
 	is_mended('v.fact_rows', 'v.fact_rows', 'DELETE FROM v.fact_rows', qr/missing/,
 		"$size: rows with a key, removed");
 	is_mended('v.bag_rows', 'v.bag_rows', "UPDATE v.bag_rows SET c = 'flipped'",
 		qr/missing|unexpected/, "$size: rows without a key, changed");
-	is_mended('v.agg_int', 'v.agg_int', 'UPDATE v.agg_int SET n = n + 1', qr/different/,
+	is_mended('v.groups', 'v.groups', 'UPDATE v.groups SET c = c + 1', qr/different/,
 		"$size: groups, changed");
-	is_mended('v.agg_int', hidden('v.agg_int', 'state_table'),
-		'UPDATE ' . hidden('v.agg_int', 'state_table') . ' SET n = n + 1',
+	is_mended('v.groups', hidden('v.groups', 'state_table'),
+		'UPDATE ' . hidden('v.groups', 'state_table') . ' SET n = n + 1',
 		qr/state different/, "$size: the state of groups, changed");
-	is_mended('v.agg_int', hidden('v.agg_int', 'state_table'),
-		'DELETE FROM ' . hidden('v.agg_int', 'state_table'),
+	is_mended('v.groups', hidden('v.groups', 'state_table'),
+		'DELETE FROM ' . hidden('v.groups', 'state_table'),
 		qr/state missing/, "$size: the state of groups, removed");
+	is_mended('v.ranked', 'v.ranked', 'UPDATE v.ranked SET r = r + 1', qr/different/, "$size: windows");
 }
 
-is_mended('v.agg_all', 'v.agg_all', 'UPDATE v.agg_all SET n = n + 1', qr/different/,
-	'the only row of an aggregate');
-is_mended('v.second', 'v.second', 'UPDATE v.second SET size = size + 1000',
-	qr/missing|unexpected/, 'a view over a view');
+# What cannot be compared to the last digit is left alone.
+$node->safe_psql('postgres', q{SET search_path = v; SELECT derive.create_view('sums', 'SELECT g, sum(n::float8) AS f FROM fact GROUP BY g')});
+wait_live($node);
+my $known = audits();
+tamper('v.sums', 'UPDATE v.sums SET f = f * (1 + 1e-15)');
+poll_until(
+	sub {
+		wait_fresh($node);
+		return $node->safe_psql('postgres',
+			q{SELECT audits > 100 FROM derive.stages WHERE view = 'v.sums'::regclass}) eq 't';
+	});
+is(audits(), $known, 'last digits of floats are left alone');
+$node->safe_psql('postgres', q{SELECT derive.refresh('v.sums')});
 
 # One flipped row among the rest: what was right is shown beside what was stored.
 $node->safe_psql('postgres', q{
@@ -148,6 +165,8 @@ $node->safe_psql('postgres', q{
 	SELECT derive.create_view('above', 'SELECT v, count(*) AS n FROM one_view GROUP BY v');
 	SELECT derive.create_view('ranked',
 		'SELECT id, v, row_number() OVER (PARTITION BY v ORDER BY id) AS r FROM one');
+	SELECT derive.create_view('total', 'SELECT count(*) AS n, max(v) AS hi FROM one');
+	SELECT derive.create_view('twice', 'SELECT n, count(*) AS m FROM (SELECT v, count(*) AS n FROM one GROUP BY v) x GROUP BY n');
 	SELECT derive.create_view('top', 'SELECT id, v FROM one ORDER BY id LIMIT 5');});
 wait_live($node);
 is_mended('one_view', 'one_view', q{UPDATE one_view SET v = 'x' WHERE id = 7}, qr/^different$/,
@@ -155,6 +174,11 @@ is_mended('one_view', 'one_view', q{UPDATE one_view SET v = 'x' WHERE id = 7}, q
 is($node->safe_psql('postgres', q{SELECT expected, actual FROM derive.audits WHERE view = 'one_view'::regclass}),
 	'{"v": "v7", "id": 7}|{"v": "x", "id": 7}', 'with what is right and what was stored');
 is_mended('ranked', 'ranked', q{UPDATE ranked SET r = 9 WHERE id = 7}, qr/^different$/, 'a window');
+is_mended('total', 'total', 'UPDATE total SET n = n + 1', qr/different|missing|unexpected/,
+	'the only row of an aggregate');
+is_mended('above', 'above', 'UPDATE above SET n = n + 1', qr/different/, 'a view over a view');
+my $stage = $node->safe_psql('postgres', q{SELECT stage FROM derive.stages WHERE view = 'twice'::regclass AND stage <> view LIMIT 1});
+is_mended('twice', $stage, "DELETE FROM $stage", qr/missing/, 'a hidden stage');
 is_mended('top', 'top', q{UPDATE top SET id = 9 WHERE id = 3}, qr/missing|unexpected/,
 	'the first rows by an order');
 like(slurp_file($node->logfile), qr/WARNING: .*derived view "one_view" differs from its query/,
