@@ -854,6 +854,7 @@ derive_create_view(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("a derived view needs a name and a query")));
 	derive_api_check_server();
+	derive_catalog_check_version(); /* an older function has fewer arguments */
 	resolve_name(&view, PG_GETARG_TEXT_PP(0));
 	view.query = analyse_checked(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	view.row.paused = PG_ARGISNULL(3) ? false : !PG_GETARG_BOOL(3);

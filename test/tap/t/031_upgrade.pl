@@ -41,7 +41,8 @@ sub inventory
 			(SELECT coalesce(nspacl::text, '') FROM pg_namespace WHERE classid = 'pg_namespace'::regclass AND oid = objid),
 			(SELECT concat_ws('|', relkind, relacl, reloptions, CASE relkind WHEN 'v' THEN pg_get_viewdef(c.oid) END,
 				(SELECT string_agg(concat_ws(' ', attname, format_type(atttypid, atttypmod), attnotnull, attacl,
-						pg_get_expr(adbin, adrelid), col_description(c.oid, attnum)), ',' ORDER BY attnum)
+						pg_get_expr(adbin, adrelid), col_description(c.oid, attnum)), ','
+						ORDER BY CASE relkind WHEN 'v' THEN attnum END, attname)
 					FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
 					WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped),
 				(SELECT string_agg(pg_get_constraintdef(oid), ',' ORDER BY conname) FROM pg_constraint WHERE conrelid = c.oid),
@@ -58,6 +59,31 @@ my $fresh = inventory($node, 'postgres');
 my ($current) = $node->safe_psql('postgres', q{SELECT extversion FROM pg_extension WHERE extname = 'pg_derive'});
 like($fresh, qr/derive\.create_view/, 'there is something to compare with');
 
+# What lets the present library make views in a database of an old version, as that version would have
+# made them: the columns and the function that it needs, for the time of a transaction.
+my $columns = $node->safe_psql('postgres', q{SELECT string_agg(format('%I %s %s %s', attname, format_type(atttypid, atttypmod),
+		'DEFAULT ' || pg_get_expr(adbin, adrelid), CASE WHEN attnotnull THEN 'NOT NULL' END), E'\n' ORDER BY attnum)
+	FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+	WHERE attrelid = 'derive_state.view'::regclass AND attnum > 0 AND NOT attisdropped});
+my $function = $node->safe_psql('postgres', q{SELECT replace(pg_get_functiondef(oid), 'derive.create_view', 'public.make_view')
+	FROM pg_proc WHERE oid::regproc = 'derive.create_view'::regproc});
+
+sub make_views
+{
+	my ($db, $version, @calls) = @_;
+	my @missing = grep {
+		my ($name) = split ' ';
+		$node->safe_psql($db, qq{SELECT count(*) FROM pg_attribute WHERE attrelid = 'derive_state.view'::regclass AND attname = '$name'}) eq '0';
+	} split /\n/, $columns;
+
+	$node->safe_psql($db, join ";\n", 'BEGIN', "UPDATE pg_extension SET extversion = '$current' WHERE extname = 'pg_derive'",
+		(map { "ALTER TABLE derive_state.view ADD COLUMN $_" } @missing), $function,
+		(map { "SELECT public.make_view($_)" } @calls), 'DROP FUNCTION public.make_view',
+		(map { 'ALTER TABLE derive_state.view DROP COLUMN ' . (split ' ', $_)[0] } @missing),
+		"UPDATE pg_extension SET extversion = '$version' WHERE extname = 'pg_derive'", 'COMMIT');
+	return;
+}
+
 foreach my $version (@versions)
 {
 	my $db = 'from_' . $version =~ s/\W/_/gr;
@@ -66,16 +92,19 @@ foreach my $version (@versions)
 	$node->safe_psql($db, qq{
 		CREATE EXTENSION pg_derive VERSION '$version';
 		CREATE TABLE t (id int PRIMARY KEY, g int, n numeric);
-		INSERT INTO t SELECT i, i % 5, i FROM generate_series(1, 100) i;
-		SELECT derive.create_view('rows', 'SELECT id, n FROM t WHERE g > 0');
-		SELECT derive.create_view('groups', 'SELECT g, count(*) AS c, sum(n) AS n FROM t GROUP BY g');
-		SELECT derive.create_view('above', 'SELECT count(*) AS c FROM groups WHERE c > 3');
-		SELECT derive.create_view('top', 'SELECT g, sum(n) AS n FROM t GROUP BY g ORDER BY 2 DESC, 1 LIMIT 2');
+		INSERT INTO t SELECT i, i % 5, i FROM generate_series(1, 100) i;});
+	make_views($db, $version, q{'rows', 'SELECT id, n FROM t WHERE g > 0'},
+		q{'groups', 'SELECT g, count(*) AS c, sum(n) AS n FROM t GROUP BY g'},
+		q{'above', 'SELECT count(*) AS c FROM groups WHERE c > 3'},
+		q{'top', 'SELECT g, sum(n) AS n FROM t GROUP BY g ORDER BY 2 DESC, 1 LIMIT 2'});
+	$node->safe_psql($db, q{
 		CREATE VIEW dashboard AS SELECT v.view, v.state, s.stage FROM derive.views v JOIN derive.stages s USING (view);
 		GRANT SELECT ON rows TO PUBLIC;});
 	ok(poll_until(sub { pipeline($node, 'reason', $db) =~ /ALTER EXTENSION pg_derive UPDATE/ }),
 		"$version: the pipeline of the old version says what it waits for");
 	isnt(pipeline($node, 'state', $db), 'running', 'and does not run');
+	like(sql_error($node, q{SELECT derive.create_view('more', 'SELECT id FROM t')}, $db), qr/ALTER EXTENSION pg_derive UPDATE/,
+		'new views have to wait');
 	$node->safe_psql($db, 'INSERT INTO t VALUES (1000, 1, 1)');
 	$node->safe_psql($db, 'ALTER EXTENSION pg_derive UPDATE');
 	is($node->safe_psql($db, q{SELECT extversion FROM pg_extension WHERE extname = 'pg_derive'}),
