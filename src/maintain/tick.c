@@ -436,7 +436,8 @@ work_is_left(Maintainer *m)
 
 		if (view->paused)
 			continue;
-		if (view->dirty)
+		if (view->dirty ||
+			(view->state == VIEW_FAILED && view->retry_at <= derive_clock_ms()))
 			return true;
 		if (view->runner == NULL || derive_view_obstacle(m, view) != NULL)
 			continue;
