@@ -38,6 +38,7 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "base/clock.h"
 #include "base/lsn.h"
 #include "base/settings.h"
 #include "base/step.h"
