@@ -55,7 +55,18 @@ bound AS MATERIALIZED (
 	            ELSE 10737418240 END AS bytes
 	FROM (SELECT setting::bigint AS mb FROM pg_catalog.pg_settings
 	      WHERE name OPERATOR(pg_catalog.=) 'max_slot_wal_keep_size') c),
-views AS MATERIALIZED (SELECT * FROM derive.views)
+views AS MATERIALIZED (SELECT view, state, reason FROM derive.views),
+-- planning waits for sources that are locked, and whoever looks at health should not
+plannable AS MATERIALIZED (
+	SELECT v.view
+	FROM views v
+	WHERE v.state OPERATOR(pg_catalog.=) 'live' AND pg_catalog.has_table_privilege(v.view, 'SELECT')
+	      AND NOT EXISTS (
+	          SELECT 1
+	          FROM derive_state.source_identity i
+	               JOIN pg_catalog.pg_locks l ON l.relation OPERATOR(pg_catalog.=) ANY (ARRAY[i.source, i.leaf])
+	                    AND l.mode OPERATOR(pg_catalog.=) 'AccessExclusiveLock'
+	          WHERE i.view OPERATOR(pg_catalog.=) v.view))
 SELECT 1 AS number, 'settings' AS "check", s.wrong IS NULL AS ok,
        COALESCE(s.wrong, 'wal_level, autovacuum and track_counts are as they should be') AS detail,
        CASE WHEN s.wrong IS NOT NULL
@@ -139,8 +150,7 @@ SELECT 10, 'missing indexes', a.wrong IS NULL,
        COALESCE(a.wrong, 'none'),
        CASE WHEN a.wrong IS NOT NULL THEN 'With these indexes the cost of a change follows its size.' END
 FROM (SELECT pg_catalog.string_agg(DISTINCT i.statement, '; ') AS wrong
-      FROM views v CROSS JOIN LATERAL derive.advise(v.view) i (statement)
-      WHERE v.state OPERATOR(pg_catalog.=) 'live' AND pg_catalog.has_table_privilege(v.view, 'SELECT')) a
+      FROM plannable v CROSS JOIN LATERAL derive.advise(v.view) i (statement)) a
 UNION ALL
 SELECT 11, 'vacuum', d.wrong IS NULL,
        COALESCE(d.wrong, 'autovacuum keeps up with views, their state and their sources'),

@@ -111,6 +111,14 @@ wait_live($node);
 check_says('missing indexes', qr/CREATE INDEX ON public\.u \(t\)/, qr/cost/, 'a missing index');
 $node->safe_psql('postgres', q{SELECT derive.drop_view('joined'); DROP TABLE u});
 
+# A source that is locked keeps nobody from looking.
+my $locker = $node->background_psql('postgres');
+$locker->query_safe('BEGIN; LOCK TABLE t');
+like($node->safe_psql('postgres', q{SET statement_timeout = '30 s'; SELECT count(*) FROM derive.health()}), qr/^1\d$/,
+	'a source is locked: health answers');
+$locker->query_safe('COMMIT');
+$locker->quit;
+
 # A forgotten prepared transaction, seen as if an hour had passed.
 $node->safe_psql('postgres', q{BEGIN; INSERT INTO t VALUES (4000, 1, 1); PREPARE TRANSACTION 'forgotten'});
 is($node->safe_psql('postgres', $alerts[ alert(qr/pg_prepared_xacts/) ] =~ s/interval '1 hour'/interval '0'/r =~ s/, prepared FROM/ FROM/r),
