@@ -95,21 +95,12 @@ extension_exists(void)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	exists = derive_catalog_extension_exists();
+	if (exists)
+		derive_catalog_check_version();
 	processors_wanted = exists && derive_catalog_read_processors() != NIL;
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	return exists;
-}
-
-/* Throws if the extension must be updated before its views can be maintained. */
-static void
-check_version(void)
-{
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	derive_catalog_check_version();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
 }
 
 /* Gives everything back because the extension is not there, and ends the process. */
@@ -380,7 +371,6 @@ derive_applier_main(Datum arg)
 		catalog_seen = pg_atomic_read_u64(&pipeline->catalog_version);
 		if (!extension_exists())
 			retire(NULL);
-		check_version();
 		m = derive_maintainer_create(pipeline, derive_outbox_publisher());
 		m->audit = derive_audit_tick;
 		start_stream(m, &catalog_seen);
