@@ -38,10 +38,6 @@ PG_FUNCTION_INFO_V1(derive_drop_processor);
 PG_FUNCTION_INFO_V1(derive_pause_processor);
 PG_FUNCTION_INFO_V1(derive_resume_processor);
 
-#define PAYLOAD                                                                \
-	"pg_catalog.jsonb_build_object('old', derive_state.row_texts(old), 'new'," \
-	" derive_state.row_texts(new))"
-
 /* For how long events are kept that have been handled; others are kept for ever. */
 #define RETAIN "1 hour"
 
@@ -121,7 +117,7 @@ derive_create_processor(PG_FUNCTION_ARGS)
 	check_handler(handler, row.source);
 	row.topic = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	row.key = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
-	row.payload = PAYLOAD;
+	row.payload = DERIVE_WHOLE_ROWS;
 	derive_api_create_outbox(&row, NULL,
 							 DirectFunctionCall3(interval_in, CStringGetDatum(RETAIN),
 												 ObjectIdGetDatum(InvalidOid), -1));

@@ -11,6 +11,11 @@
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 
+/* The payload of a processor's events, an expression; it is ours, not the user's. */
+#define DERIVE_WHOLE_ROWS                                                      \
+	"pg_catalog.jsonb_build_object('old', derive_state.row_texts(old), 'new'," \
+	" derive_state.row_texts(new))"
+
 typedef struct CatalogProcessor
 {
 	int64 id;	 /* of its outbox */

@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "catalog/processor_catalog.h"
 #include "nodes/pg_list.h"
 #include "publish/outbox_private.h"
 #include "utils/builtins.h"
@@ -40,6 +41,7 @@ append_values(StringInfo sql, const CatalogOutbox *row, bool raw)
 	char *current = psprintf("CASE WHEN %s THEN e.old ELSE e.new END", op_is("delete"));
 	char *key = "NULL::pg_catalog.text";
 	char *payload;
+	bool ours; /* a processor's: it needs its rows, whatever the key does */
 
 	appendStringInfo(sql, "COALESCE(e.\"$topic\", %s::pg_catalog.text) AS topic, ",
 					 quote_literal_cstr(row->topic));
@@ -52,7 +54,8 @@ append_values(StringInfo sql, const CatalogOutbox *row, bool raw)
 	if (row->key != NULL && !raw)
 		key = psprintf("(SELECT (%s\n)::pg_catalog.text FROM (SELECT (%s).*) r)",
 					   row->key, current);
-	payload = row->payload == NULL || raw
+	ours = row->payload != NULL && strcmp(row->payload, DERIVE_WHOLE_ROWS) == 0;
+	payload = row->payload == NULL || (raw && !ours)
 				  ? psprintf("pg_catalog.to_jsonb(%s)", current)
 				  : psprintf("pg_catalog.to_jsonb((%s\n))", row->payload);
 	appendStringInfo(

@@ -284,20 +284,6 @@ row_of(Processor *processor, const Event *event, const char *which, bool *isnull
 	return derive_row_from_texts(processor->row.source, found->val.binary.data);
 }
 
-/* Throws if the event was written without its rows, because they could not be. */
-static void
-check_event(const Event *event)
-{
-	JsonbValue value;
-	JsonbValue *error = getKeyJsonValueFromContainer(&event->headers->root, "error", 5,
-													 &value);
-
-	if (error != NULL && error->type == jbvString)
-		ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
-						errmsg("the event could not be written: %s",
-							   pnstrdup(error->val.string.val, error->val.string.len))));
-}
-
 /* Calls the handler. */
 static void
 call(Processor *processor, const Event *event)
@@ -306,7 +292,6 @@ call(Processor *processor, const Event *event)
 	char nulls[5] = "    ";
 	SPIPlanPtr plan;
 
-	check_event(event);
 	SPI_connect();
 	plan = plan_of(processor);
 	values[0] = CStringGetTextDatum(event->op);

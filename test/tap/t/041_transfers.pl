@@ -40,6 +40,13 @@ $node->safe_psql('postgres', q{
 	END $$;
 	CREATE TRIGGER note_effect AFTER UPDATE ON checking FOR EACH ROW EXECUTE FUNCTION note_effect();
 	CREATE TRIGGER note_effect AFTER UPDATE ON savings FOR EACH ROW EXECUTE FUNCTION note_effect();
+	-- A processor that would show it if an event came twice, or not at all.
+	CREATE TABLE calls (number bigserial, id bigint);
+	CREATE FUNCTION call(op text, old transfers, new transfers, headers jsonb) RETURNS void LANGUAGE sql
+		AS $$ INSERT INTO public.calls (id) VALUES ((new).id) $$;
+	-- It comes before the other, which would not show it, so that it is what a kill at a step meets.
+	SELECT derive.drop_processor('transfers');
+	SELECT derive.create_processor('calls', 'transfers', 'call(text, transfers, transfers, jsonb)');
 	SELECT derive.create_view('total', 'SELECT sum(balance) AS money FROM (SELECT balance FROM checking UNION ALL SELECT balance FROM savings) b');
 	SELECT derive.create_outbox('savings_events', 'savings');
 	-- Asks n times for owners of its own; some ask again, some for more than there is.
@@ -49,7 +56,7 @@ $node->safe_psql('postgres', q{
 		FOR i IN 1 .. n LOOP
 			IF random() < 0.3 THEN
 				INSERT INTO transfers (request, owner, amount)
-					SELECT request, owner, amount FROM (SELECT * FROM transfers WHERE owner % 3 = client ORDER BY id DESC LIMIT 5) t
+					SELECT request, owner, amount FROM (SELECT * FROM transfers WHERE (owner - 1) % 3 = client ORDER BY id DESC LIMIT 5) t
 					ORDER BY random() LIMIT 1;
 			ELSE
 				INSERT INTO transfers (request, owner, amount)
@@ -59,6 +66,8 @@ $node->safe_psql('postgres', q{
 			COMMIT;
 		END LOOP;
 	END $$;});
+
+$node->safe_psql('postgres', $1) if $example =~ /(SELECT derive\.create_processor.*?;)/s;
 
 # Starts clients; returns what finish needs.
 sub ask
@@ -96,7 +105,7 @@ sub drained
 		sub {
 			wait_fresh($node);
 			return $node->safe_psql('postgres',
-				q{SELECT lag = 0 AND retried = 0 AND state = 'running' FROM derive.processors}) eq 't';
+				q{SELECT bool_and(lag = 0 AND retried = 0 AND state = 'running') FROM derive.processors}) eq 't';
 		}, 120);
 }
 
@@ -114,6 +123,11 @@ sub wrong
 		SELECT 'the sum is ' || money FROM total WHERE money <> 12000000
 		UNION ALL SELECT 'the view is not its query' FROM total
 			WHERE money <> (SELECT sum(balance) FROM (SELECT balance FROM checking UNION ALL SELECT balance FROM savings) b)
+		UNION ALL SELECT 'calls differ: ' || count(*) FROM
+			(SELECT id FROM transfers EXCEPT ALL SELECT id FROM calls
+			UNION ALL (SELECT id FROM calls EXCEPT ALL SELECT id FROM transfers)) d HAVING count(*) > 0
+		UNION ALL SELECT 'calls not in order: ' || count(*) FROM (SELECT t.id < lag(t.id) OVER (PARTITION BY t.owner ORDER BY c.number) AS bad
+			FROM calls c JOIN transfers t USING (id)) o WHERE bad HAVING count(*) > 0
 		UNION ALL SELECT 'debits differ: ' || count(*) FROM
 			(SELECT request, owner, -amount FROM wanted EXCEPT ALL SELECT request, owner, change FROM debits
 			UNION ALL (SELECT request, owner, change FROM debits EXCEPT ALL SELECT request, owner, -amount FROM wanted)) d HAVING count(*) > 0
