@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # install-needs.sh: makes sure that what a task needs is on the machine.
 #
-#   scripts/install-needs.sh build server      sets: build, server, test, bench, fuzz
+#   scripts/install-needs.sh build server      sets: build, server, test, bench, fuzz, versions
 #
 # Whatever is there already counts, from packages or not: the script looks for programs and
 # files, and is quick when nothing is missing.  On Debian as root it installs the rest; elsewhere
@@ -85,9 +85,14 @@ look_for()      # set
             look_for server
             need "postgresql-$major" "pgbench" pg_file --bindir pgbench
             need "postgresql-$major" "test_decoding" pg_file --pkglibdir test_decoding.so
+            need "postgresql-$major-wal2json" "wal2json" pg_file --pkglibdir wal2json.so
+            ;;
+        versions)
+            need mmdebstrap "mmdebstrap" command -v mmdebstrap
             ;;
         *)
-            echo "install-needs.sh: unknown set \"$1\" (build, server, test, bench, fuzz)" >&2
+            echo "install-needs.sh: unknown set \"$1\" (build, server, test, bench, fuzz," \
+                "versions)" >&2
             exit 2
             ;;
     esac

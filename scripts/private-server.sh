@@ -72,7 +72,7 @@ server_start()
     # Minor versions that know this setting refuse plugins which are not in it.
     if as_server_user "$SERVER_BIN/postgres" --describe-config |
         grep '^output_plugin_libraries' >/dev/null; then
-        plugins="output_plugin_libraries = 'pgoutput, test_decoding, pg_derive'"
+        plugins="output_plugin_libraries = 'pgoutput, test_decoding, wal2json, pg_derive'"
     fi
     {
         echo "listen_addresses = ''"

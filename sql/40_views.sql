@@ -1,10 +1,10 @@
 /* Views: the SQL interface. */
 
 CREATE FUNCTION derive.create_view(name text, query text, key text[] DEFAULT NULL,
-	with_data boolean DEFAULT true) RETURNS regclass
+	with_data boolean DEFAULT true, refresh_every interval DEFAULT NULL) RETURNS regclass
 	LANGUAGE c VOLATILE
 	AS 'MODULE_PATHNAME', 'derive_create_view';
-COMMENT ON FUNCTION derive.create_view(text, text, text[], boolean) IS
+COMMENT ON FUNCTION derive.create_view(text, text, text[], boolean, interval) IS
 	'creates a table that is kept equal to a query; it is built after commit';
 
 CREATE FUNCTION derive.drop_view(view regclass, cascade boolean DEFAULT false) RETURNS void

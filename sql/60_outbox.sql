@@ -1,105 +1,4 @@
-/*
- * Outboxes and their consumers.  derive_state.outbox is written by the functions of schema derive,
- * in their callers' transactions; derive_state.outbox_position by the applier alone.
- *
- * A consumer is one row, and one more for each event that it could not handle yet: what has
- * failed and waits for its next try, what waits behind it because it has the same key, what is
- * parked.  All else that it has not seen is behind its position.
- */
-
-CREATE SEQUENCE derive_state.outbox_id AS bigint;
-
-CREATE TABLE derive_state.outbox
-(
-	outbox      regclass    NOT NULL PRIMARY KEY,
-	id          bigint      NOT NULL UNIQUE,
-	source      regclass,
-	of_view     boolean     NOT NULL,
-	topic       text        NOT NULL,
-	key         text,
-	payload     text,
-	filter      text,
-	path        text        NOT NULL,
-	retain      interval    NOT NULL,
-	created_xid bigint      NOT NULL,
-	created_at  timestamptz NOT NULL DEFAULT pg_catalog.now()
-);
-COMMENT ON TABLE derive_state.outbox IS 'one row per outbox';
-COMMENT ON COLUMN derive_state.outbox.path IS 'search_path by which the expressions are read';
-COMMENT ON COLUMN derive_state.outbox.created_xid IS 'transaction whose own changes are no events';
-
-CREATE TABLE derive_state.outbox_position
-(
-	id        bigint  NOT NULL PRIMARY KEY,
-	position  bigint  NOT NULL DEFAULT 0,
-	first     bigint  NOT NULL DEFAULT 1,
-	published pg_lsn,
-	home      text    NOT NULL,
-	gap       boolean NOT NULL DEFAULT false,
-	failures  integer NOT NULL DEFAULT 0,
-	retry_at  timestamptz,
-	reason    text
-) WITH (fillfactor = 50);
-COMMENT ON TABLE derive_state.outbox_position IS 'how far each outbox is; written by the applier alone';
-COMMENT ON COLUMN derive_state.outbox_position.position IS 'of the last event';
-COMMENT ON COLUMN derive_state.outbox_position.first IS 'of the oldest event that retention has left';
-COMMENT ON COLUMN derive_state.outbox_position.published IS 'commits that start before this are in it; NULL: as far as the pipeline';
-COMMENT ON COLUMN derive_state.outbox_position.home IS 'server and database whose log these positions are of';
-COMMENT ON COLUMN derive_state.outbox_position.gap IS 'changes were lost, which the next event says';
-COMMENT ON COLUMN derive_state.outbox_position.retry_at IS 'events could not be written; not before this';
-
-CREATE TABLE derive_state.secret (key bytea NOT NULL);
-INSERT INTO derive_state.secret
-	SELECT pg_catalog.uuid_send(pg_catalog.gen_random_uuid()) OPERATOR(pg_catalog.||)
-	       pg_catalog.uuid_send(pg_catalog.gen_random_uuid());
-COMMENT ON TABLE derive_state.secret IS 'makes emissions in the log ours';
-
-CREATE TABLE derive_state.consumer
-(
-	outbox       bigint      NOT NULL REFERENCES derive_state.outbox (id) ON DELETE CASCADE,
-	consumer     text        NOT NULL CHECK (consumer OPERATOR(pg_catalog.<>) ''),
-	role         regrole     NOT NULL,
-	position     bigint      NOT NULL,
-	fetched      bigint      NOT NULL,
-	holder       text,
-	lease_until  timestamptz,
-	token        bigint      NOT NULL DEFAULT 0,
-	missed       bigint      NOT NULL DEFAULT 0,
-	max_attempts integer     NOT NULL,
-	backoff      interval    NOT NULL,
-	PRIMARY KEY (outbox, consumer)
-) WITH (fillfactor = 50);
-COMMENT ON TABLE derive_state.consumer IS 'one row per consumer: what it has acknowledged, and who holds it until when';
-COMMENT ON COLUMN derive_state.consumer.fetched IS 'of what comes after position, what has been given out';
-COMMENT ON COLUMN derive_state.consumer.holder IS 'session that fetched last';
-COMMENT ON COLUMN derive_state.consumer.missed IS 'events that retention removed before they were fetched';
-
-CREATE TABLE derive_state.deferred
-(
-	outbox    bigint      NOT NULL,
-	consumer  text        NOT NULL,
-	position  bigint      NOT NULL,
-	key       text,
-	attempts  integer     NOT NULL DEFAULT 0,
-	retry_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	delivered bigint,
-	error     text,
-	parked_at timestamptz,
-	PRIMARY KEY (outbox, consumer, position),
-	FOREIGN KEY (outbox, consumer) REFERENCES derive_state.consumer ON DELETE CASCADE
-);
-COMMENT ON TABLE derive_state.deferred IS 'events that failed or wait behind a failed one of their key';
-COMMENT ON COLUMN derive_state.deferred.delivered IS 'token of the lease in which it was given out and neither acknowledged nor failed';
-
-REVOKE ALL ON SEQUENCE derive_state.outbox_id FROM PUBLIC;
-REVOKE ALL ON TABLE derive_state.outbox, derive_state.outbox_position, derive_state.secret,
-	derive_state.consumer, derive_state.deferred FROM PUBLIC;
-
-SELECT pg_catalog.pg_extension_config_dump('derive_state.outbox_id', '');
-SELECT pg_catalog.pg_extension_config_dump('derive_state.outbox', '');
-SELECT pg_catalog.pg_extension_config_dump('derive_state.outbox_position', '');
-SELECT pg_catalog.pg_extension_config_dump('derive_state.consumer', '');
-SELECT pg_catalog.pg_extension_config_dump('derive_state.deferred', '');
+/* Outboxes and their consumers: functions and views over the tables of 25_events.sql. */
 
 CREATE FUNCTION derive.create_outbox(name text, source regclass, topic text DEFAULT NULL,
 	key text DEFAULT NULL, payload text DEFAULT NULL, filter text DEFAULT NULL,
@@ -134,6 +33,12 @@ CREATE FUNCTION derive_state.event_headers(lsn pg_lsn, ordinal bigint, xid bigin
 	AS 'MODULE_PATHNAME', 'derive_event_headers';
 COMMENT ON FUNCTION derive_state.event_headers(pg_lsn, bigint, bigint, timestamptz, text, text) IS
 	'headers of an event';
+
+CREATE FUNCTION derive_state.event_id(outbox text, lsn pg_lsn, ordinal bigint) RETURNS uuid
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+	AS 'MODULE_PATHNAME', 'derive_event_id';
+COMMENT ON FUNCTION derive_state.event_id(text, pg_lsn, bigint) IS
+	'identity of an event: commit LSN, ordinal, and a hash of these and the outbox, as a UUID of version 8';
 
 /*
  * Consumers.  The functions of schema derive check what the caller may do, read events with the
@@ -503,7 +408,7 @@ COMMENT ON VIEW derive.parked IS 'events that failed too often; derive.replay le
 REVOKE ALL ON TABLE derive.outboxes, derive.consumers, derive.parked FROM PUBLIC;
 GRANT SELECT ON TABLE derive.outboxes, derive.consumers, derive.parked TO PUBLIC;
 
--- The applier calls event_headers as outboxes' owners; it tells nothing.
+-- The applier calls event_headers and event_id as outboxes' owners; they tell nothing.
 REVOKE ALL ON FUNCTION derive_state.reject_outbox_write(),
 	derive_state.find_consumer(bigint, text, oid, text), derive_state.start_position(bigint, text),
 	derive_state.add_consumer(bigint, text, oid, text, integer, interval),

@@ -3,24 +3,6 @@
  * no other role can see it, wait for it or be kept waiting by it.
  */
 
-CREATE TABLE derive_state.request
-(
-	role       regrole     NOT NULL,
-	id         uuid        NOT NULL,
-	params     jsonb,
-	result     jsonb,
-	created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-	done_at    timestamptz,
-	PRIMARY KEY (role, id)
-) WITH (fillfactor = 80);
-COMMENT ON TABLE derive_state.request IS 'requests of the last days: written by derive.request and request_done, deleted by the applier after pg_derive.request_retention';
-
--- For the deletion of old ones.
-CREATE INDEX request_created_at ON derive_state.request (created_at);
-
-REVOKE ALL ON TABLE derive_state.request FROM PUBLIC;
-SELECT pg_catalog.pg_extension_config_dump('derive_state.request', '');
-
 CREATE FUNCTION derive.request(id uuid, params jsonb DEFAULT NULL)
 	RETURNS TABLE (first boolean, result jsonb)
 	LANGUAGE c VOLATILE

@@ -3,18 +3,6 @@
  * and a consumer of it with the processor's name, whose events a worker gives to the handler.
  */
 
-CREATE TABLE derive_state.processor
-(
-	outbox    bigint       NOT NULL PRIMARY KEY REFERENCES derive_state.outbox (id) ON DELETE CASCADE,
-	processor text         NOT NULL UNIQUE CHECK (processor OPERATOR(pg_catalog.<>) ''),
-	handler   regprocedure NOT NULL,
-	paused    boolean      NOT NULL DEFAULT false
-);
-COMMENT ON TABLE derive_state.processor IS 'one row per processor; its owner is that of its outbox';
-
-REVOKE ALL ON TABLE derive_state.processor FROM PUBLIC;
-SELECT pg_catalog.pg_extension_config_dump('derive_state.processor', '');
-
 CREATE FUNCTION derive_state.row_texts(record) RETURNS jsonb
 	LANGUAGE c STABLE STRICT PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'derive_row_texts';
@@ -49,7 +37,7 @@ COMMENT ON FUNCTION derive.resume_processor(text) IS
 CREATE VIEW derive.processors AS
 SELECT r.processor, o.source, r.handler, t.relowner::regrole AS owner,
        CASE WHEN r.paused THEN 'paused'
-            WHEN s.processor_pid IS NULL THEN 'waiting'
+            WHEN derive_state.processor_pid() IS NULL THEN 'waiting'
             ELSE 'running' END AS state,
        c.position, p.position OPERATOR(pg_catalog.-) c.position AS lag,
        d.retried, d.parked, d.error, o.outbox, c.max_attempts, c.backoff, o.created_at
@@ -59,7 +47,6 @@ FROM derive_state.processor r
      JOIN derive_state.consumer c ON c.outbox OPERATOR(pg_catalog.=) r.outbox
           AND c.consumer OPERATOR(pg_catalog.=) r.processor
      JOIN pg_catalog.pg_class t ON t.oid OPERATOR(pg_catalog.=) o.outbox
-     LEFT JOIN derive_state.pipeline_status() s ON true
      CROSS JOIN LATERAL (
          SELECT pg_catalog.count(*) FILTER (WHERE x.parked_at IS NULL) AS retried,
                 pg_catalog.count(*) FILTER (WHERE x.parked_at IS NOT NULL) AS parked,

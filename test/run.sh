@@ -59,6 +59,18 @@ private_install()
     done
     make -s install DESTDIR="$work/inst" >>"$work/build.log" 2>&1
     cp -a test docs "$work/"
+    regress_conf
+}
+
+# The settings of the regress tests' server: it lets consumers outside use the output plugin.
+regress_conf()
+{
+    cp "$work/test/server.conf" "$work/test/regress.conf"
+    # grep reads all of its input: a closed pipe would look like a failure.
+    if "$work/inst$("$PG_CONFIG" --bindir)/postgres" --describe-config |
+        grep '^output_plugin_libraries' >/dev/null; then
+        echo "output_plugin_libraries = 'pgoutput, test_decoding, pg_derive'" >>"$work/test/regress.conf"
+    fi
 }
 
 static_checks()
@@ -79,9 +91,9 @@ static_checks()
 # Runs pg_regress or pg_isolation_regress over a folder of tests on an instance of its own.
 core_runner()   # part program extra-options...
 {
-    local part=$1 program=$2 line name status kind=sql subdir=sql out=$work/$1
+    local part=$1 program=$2 line name status kind=sql subdir=sql out=$work/$1 conf=regress.conf
     shift 2
-    [[ $part == isolation ]] && kind=spec subdir=specs
+    [[ $part == isolation ]] && kind=spec subdir=specs conf=server.conf
     local tests=() file
     for file in "$work/test/$part/$subdir"/*."$kind"; do
         name=$(basename "$file" ".$kind")
@@ -94,7 +106,7 @@ core_runner()   # part program extra-options...
         [[ -e $work/test/$part/expected/$name.out ]] || touch "$work/test/$part/expected/$name.out"
     done
     "$program" --bindir="$bindir" --inputdir="$work/test/$part" --outputdir="$out" \
-        --temp-instance="$out/instance" --temp-config="$work/test/server.conf" \
+        --temp-instance="$out/instance" --temp-config="$work/test/$conf" \
         --encoding=UTF8 --no-locale --dbname="derive_$part" "$@" "${tests[@]}" \
         >"$out/runner.log" 2>&1 || true
     for name in "${tests[@]}"; do

@@ -12,8 +12,8 @@
  * and looks again only when the applier has written events, when something of its own is
  * due, or when the lease of another holder ends.
  *
- * Before it hands out events, fetch sees to it that the tick which wrote them is on disk:
- * what a consumer has seen must not be written anew, as something else, after a crash.
+ * Before it hands out events of a view, fetch sees to it that the tick which wrote them is on
+ * disk: what a consumer has seen must not be written anew, as something else, after a crash.
  *
  *-------------------------------------------------------------------------
  */
@@ -239,6 +239,7 @@ typedef struct Fetch
 {
 	Pipeline *pipeline;
 	Oid outbox;
+	bool of_view;
 	char *table;
 	Args *who; /* outbox's id, consumer, caller */
 	Datum session;
@@ -422,12 +423,14 @@ end_fetch(Fetch *fetch)
 
 /*
  * Sees to it that the tick which wrote what is given out is on disk before the caller can act on
- * it; outside a transaction block the commit that follows does.
+ * it.  Outside a transaction block the commit that follows does.  Over a table it need
+ * not be: the same changes, which are on disk, would be the same events at the same positions.
  */
 static void
-make_durable(void)
+make_durable(Fetch *fetch)
 {
-	if (IsTransactionBlock() || synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
+	if (fetch->of_view &&
+		(IsTransactionBlock() || synchronous_commit == SYNCHRONOUS_COMMIT_OFF))
 		XLogFlush(derive_lsn_reachable(GetXLogInsertRecPtr()));
 }
 
@@ -446,7 +449,7 @@ fetch_now(Fetch *fetch)
 		if (fetch->given > 0)
 		{
 			end_fetch(fetch);
-			make_durable();
+			make_durable(fetch);
 		}
 	}
 	SPI_finish();
@@ -504,6 +507,7 @@ derive_fetch(PG_FUNCTION_ARGS)
 	fetch.pipeline = derive_api_pipeline();
 	fetch.outbox = PG_GETARG_OID(0);
 	fetch.who = begin_call(fetch.outbox, PG_GETARG_DATUM(1));
+	fetch.of_view = derive_api_find_outbox(fetch.outbox)->of_view;
 	fetch.table = derive_outbox_name(fetch.outbox);
 	fetch.session = session_name();
 	fetch.max = PG_GETARG_INT32(2);

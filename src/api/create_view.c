@@ -31,9 +31,11 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "api/new_view.h"
 #include "api/view_functions.h"
 #include "base/compat.h"
 #include "base/owner.h"
+#include "catalog/hidden_parts.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
@@ -57,6 +59,7 @@
 #include "plan/gate.h"
 #include "plan/plan.h"
 #include "plan/region.h"
+#include "plan/sources.h"
 #include "shared/commit_hook.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -71,21 +74,6 @@
 #include "utils/varlena.h"
 
 PG_FUNCTION_INFO_V1(derive_create_view);
-
-/* What create_view has found out and made so far, of a view or one of its stages. */
-typedef struct NewView
-{
-	char *schema;
-	char *name;
-	Query *query;
-	Query *block; /* what is maintained: the query, or its last block */
-	ViewPlan *plan;
-	CatalogNewView row;
-	int64 number;		  /* in the names of its hidden parts */
-	bool explain;		  /* only to be explained: the sources are left alone */
-	struct NewView *root; /* of a stage: its view */
-	List *stages;		  /* of a view: NewView of each stage */
-} NewView;
 
 /* ---------- analysis ---------- */
 
@@ -270,13 +258,14 @@ depend_on_target(NewView *view, Oid class_id, Oid object_id)
 static void
 create_trigger(NewView *view, const char *qualified, Oid relid)
 {
-	run(psprintf("CREATE TRIGGER pg_derive_read_only"
+	run(psprintf("CREATE TRIGGER " DERIVE_READ_ONLY_TRIGGER
 				 " BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s"
 				 " FOR EACH STATEMENT EXECUTE FUNCTION derive_state.reject_write()",
 				 qualified));
-	run(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER pg_derive_read_only", qualified));
+	run(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER " DERIVE_READ_ONLY_TRIGGER,
+				 qualified));
 	depend_on_target(view, TriggerRelationId,
-					 get_trigger_oid(relid, "pg_derive_read_only", false));
+					 get_trigger_oid(relid, DERIVE_READ_ONLY_TRIGGER, false));
 }
 
 /*
@@ -308,16 +297,6 @@ create_definition(NewView *view, Query *query, const char *suffix)
 	CommandCounterIncrement();
 	depend_on_target(view, RelationRelationId, address.objectId);
 	return address.objectId;
-}
-
-/* Creates the definitions: of the query, and of the block if that is another one. */
-static void
-create_definitions(NewView *view)
-{
-	view->row.query = create_definition(view, view->query, "query");
-	view->row.definition = view->block == view->query
-							   ? view->row.query
-							   : create_definition(view, view->block, "block");
 }
 
 /*
@@ -445,6 +424,14 @@ create_lookup_index(NewView *view)
 	depend_on_target(view, RelationRelationId, get_relname_relid(name, schema));
 }
 
+/* Gives the view's table its indexes, see new_view.h. */
+void
+derive_new_view_create_indexes(NewView *view)
+{
+	create_key_index(view);
+	create_lookup_index(view);
+}
+
 /* ---------- replica identity ---------- */
 
 /*
@@ -505,18 +492,15 @@ check_leaf_identity(Oid root, Oid leaf, Bitmapset *columns)
 		set_identity(leaf);
 }
 
-/* Makes sure that a table, or each of its partitions, logs old rows with some columns. */
+/* Makes sure that a table, and each one below it, logs old rows with some columns. */
 static void
 check_identity(Oid relid, Bitmapset *columns)
 {
 	ListCell *lc;
 
-	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
-		check_leaf_identity(relid, relid, columns);
-	else
-		foreach (lc, find_all_inheritors(relid, AccessShareLock, NULL))
-			if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
-				check_leaf_identity(relid, lfirst_oid(lc), columns);
+	foreach (lc, find_all_inheritors(relid, AccessShareLock, NULL))
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
+			check_leaf_identity(relid, lfirst_oid(lc), columns);
 }
 
 /* Makes sure that a table logs old rows in full, see view_functions.h. */
@@ -535,20 +519,27 @@ derive_api_require_full_identity(Oid relid)
 	SPI_finish();
 }
 
-/* Makes sure that all sources log old rows as far as the view needs them. */
-static void
-check_identities(NewView *view)
+/*
+ * Makes sure that all sources log old rows as far as the view needs them.  A stage that is
+ * recomputed only needs to hear that something changed, which every identity tells it.
+ */
+void
+derive_new_view_check_identities(NewView *view)
 {
 	ListCell *lc;
 
-	if (view->root != NULL && view->root->explain)
+	if ((view->root != NULL && view->root->explain) || view->plan->rule == RULE_RECOMPUTE)
 		return;
 
 	foreach (lc, view->plan->sources)
 	{
 		PlanSource *source = lfirst(lc);
 
-		if (!derive_catalog_has_view(source->relid))
+		if (derive_catalog_has_view(source->relid))
+			continue;
+		if (source->only)
+			check_leaf_identity(source->relid, source->relid, source->columns);
+		else
 			check_identity(source->relid, source->columns);
 	}
 }
@@ -571,6 +562,18 @@ rule_name(StageRule rule)
 	return "";
 }
 
+/* Creates the definition of the block, if it is not the query, and the state, see new_view.h. */
+void
+derive_new_view_create_block(NewView *view, Oid owner)
+{
+	view->row.definition = view->block == view->query
+							   ? view->row.query
+							   : create_definition(view, view->block, "block");
+	if (view->plan->stage->kind == STAGE_FOLD)
+		create_state(view, owner);
+	view->row.rule = rule_name(view->plan->rule);
+}
+
 /*
  * Creates everything that belongs to the view but its table.  The caller's search_path
  * and objects have no part in it.
@@ -578,12 +581,10 @@ rule_name(StageRule rule)
 static void
 create_hidden_parts(NewView *view, Oid owner)
 {
-	create_definitions(view);
-	if (view->plan->stage->kind == STAGE_FOLD)
-		create_state(view, owner);
+	view->row.query = create_definition(view, view->query, "query");
+	derive_new_view_create_block(view, owner);
 	create_trigger(view, quote_qualified_identifier(view->schema, view->name),
 				   view->row.view);
-	view->row.rule = rule_name(view->plan->rule);
 	derive_catalog_insert_view(&view->row);
 }
 
@@ -627,12 +628,11 @@ create_stage(Query *block, void *arg)
 	stage->row.id = derive_catalog_next_id();
 	stage->number = root->explain ? list_length(root->stages) + 1 : stage->row.id;
 	stage->name = state_name(stage, "stage");
-	check_identities(stage);
+	derive_new_view_check_identities(stage);
 
 	derive_owner_enter(&scope, BOOTSTRAP_SUPERUSERID);
 	create_target(stage);
-	create_key_index(stage);
-	create_lookup_index(stage);
+	derive_new_view_create_indexes(stage);
 	ATExecChangeOwner(stage->row.view, caller, false, AccessExclusiveLock);
 	CommandCounterIncrement();
 	create_hidden_parts(stage, caller);
@@ -739,9 +739,9 @@ report_recompute(NewView *view)
 			 errdetail("%s", why)));
 }
 
-/* Cuts the view's query into blocks and makes their stages; plans the last block. */
-static void
-make_stages(NewView *view)
+/* Cuts the view's query into blocks, see new_view.h. */
+void
+derive_new_view_make_stages(NewView *view)
 {
 	ListCell *lc;
 	char *before = derive_query_deparse(view->query, false);
@@ -758,9 +758,32 @@ make_stages(NewView *view)
 	index_stages(view->plan);
 }
 
+/* Makes the stages of a query and returns the lines about them, in CurrentMemoryContext. */
+static List *
+explain_stages(NewView *view)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List *lines = NIL;
+	int number = 1;
+	ListCell *lc;
+
+	SPI_connect();
+	MemoryContextSwitchTo(context);
+	derive_new_view_make_stages(view);
+	MemoryContextSwitchTo(context); /* SPI left another one */
+	foreach (lc, view->stages)
+		lines = derive_api_explain_stage(lines, number++,
+										 ((NewView *) lfirst(lc))->row.view,
+										 ((NewView *) lfirst(lc))->plan);
+	lines = derive_api_explain_stage(lines, number, InvalidOid, view->plan);
+	SPI_finish();
+	return lines;
+}
+
 /*
  * Returns the lines of derive.explain for a query, analysed as the current user: makes
- * its stages in a subtransaction, and undoes that.
+ * its stages in a subtransaction, and undoes that, even if it fails: a caller who catches
+ * the error must not find a subtransaction that is not theirs.
  */
 List *
 derive_api_explain_query(char *text)
@@ -768,31 +791,56 @@ derive_api_explain_query(char *text)
 	NewView view = {.name = "explain", .schema = DERIVE_STATE_SCHEMA, .explain = true};
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	List *lines = NIL;
-	int number = 1;
-	ListCell *lc;
+	List *volatile lines = NIL;
+	ErrorData *volatile error = NULL;
 
 	view.query = analyse_checked(text);
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
-	SPI_connect();
-	MemoryContextSwitchTo(context);
-	make_stages(&view);
-	MemoryContextSwitchTo(context); /* SPI left another one */
-	foreach (lc, view.stages)
-		lines = derive_api_explain_stage(lines, number++,
-										 ((NewView *) lfirst(lc))->row.view,
-										 ((NewView *) lfirst(lc))->plan);
-	lines = derive_api_explain_stage(lines, number, InvalidOid, view.plan);
-	SPI_finish();
+	PG_TRY();
+	{
+		lines = explain_stages(&view);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
 	RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	if (error != NULL)
+		ReThrowError(error);
 	return lines;
 }
 
+/* Takes over how often what is not in the log is to be read again. */
+static void
+set_interval(NewView *view, Interval *interval)
+{
+	bool silent = derive_sources_silent(view->block) != NIL;
+	ListCell *lc;
+
+	foreach (lc, view->stages)
+		silent |= derive_sources_silent(((NewView *) lfirst(lc))->block) != NIL;
+	if (interval->time +
+			(interval->day + interval->month * INT64CONST(30)) * USECS_PER_DAY <=
+		0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("refresh_every must be positive")));
+	if (!silent)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("refresh_every has no effect on this query"),
+						errdetail("It reads neither a foreign table nor a materialized "
+								  "view; the changes of tables are followed."),
+						errhint("Leave the argument out.")));
+	view->row.refresh_every = interval;
+}
+
 /*
- * derive.create_view(name, query, key, with_data) → regclass
+ * derive.create_view(name, query, key, with_data, refresh_every) → regclass
  */
 Datum
 derive_create_view(PG_FUNCTION_ARGS)
@@ -806,22 +854,25 @@ derive_create_view(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("a derived view needs a name and a query")));
 	derive_api_check_server();
+	derive_catalog_check_version(); /* an older function has fewer arguments */
 	resolve_name(&view, PG_GETARG_TEXT_PP(0));
 	view.query = analyse_checked(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	view.row.paused = PG_ARGISNULL(3) ? false : !PG_GETARG_BOOL(3);
 	if (!PG_ARGISNULL(2))
 		view.row.key = resolve_key(&view, PG_GETARG_ARRAYTYPE_P(2));
+	view.row.key_given = !PG_ARGISNULL(2);
 
 	SPI_connect();
 	MemoryContextSwitchTo(context);
 	create_target(&view);
-	make_stages(&view);
+	derive_new_view_make_stages(&view);
 	if (PG_ARGISNULL(2))
 		view.row.key = view.plan->key;
+	if (!PG_ARGISNULL(4))
+		set_interval(&view, PG_GETARG_INTERVAL_P(4));
 	view.row.id = view.number = derive_catalog_next_id();
-	check_identities(&view);
-	create_key_index(&view);
-	create_lookup_index(&view);
+	derive_new_view_check_identities(&view);
+	derive_new_view_create_indexes(&view);
 	derive_owner_enter(&scope, BOOTSTRAP_SUPERUSERID);
 	create_hidden_parts(&view, caller);
 	derive_owner_leave(&scope);

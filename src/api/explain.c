@@ -11,6 +11,7 @@
 #include "access/relation.h"
 #include "api/view_functions.h"
 #include "base/compat.h"
+#include "base/owner.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "maintain/choice.h"
@@ -60,13 +61,23 @@ derive_explain_query(PG_FUNCTION_ARGS)
 						derive_api_explain_query(text_to_cstring(PG_GETARG_TEXT_PP(0))));
 }
 
-/* Returns the plan of a view or stage that exists. */
+/*
+ * Returns the plan of a view or stage that exists.  Planning may evaluate functions of the
+ * query, so it happens as the owner, whoever asks.
+ */
 static ViewPlan *
 plan_of(CatalogView *view)
 {
 	Relation rel = relation_open(view->definition, AccessShareLock);
-	ViewPlan *plan = derive_plan_make(copyObject(get_view_query(rel)), NULL);
+	Query *query = copyObject(get_view_query(rel));
+	OwnerScope scope;
+	ViewPlan *plan;
 
+	LockRelationOid(view->view, AccessShareLock);
+	AcquireRewriteLocks(query, true, false);
+	derive_owner_enter(&scope, derive_api_owner(view->view));
+	plan = derive_plan_make(query, NULL);
+	derive_owner_leave(&scope);
 	plan->key = view->key;
 	plan->view = view->view;
 	plan->state = view->state_table;
@@ -78,15 +89,12 @@ plan_of(CatalogView *view)
 static List *
 explain_existing(List *lines, int number, CatalogView *view, Oid relid)
 {
-	Relation rel = relation_open(view->view, AccessShareLock);
-	Oid owner = rel->rd_rel->relowner;
 	ViewPlan *plan = plan_of(view);
 
-	relation_close(rel, NoLock);
 	if (OidIsValid(view->state_table))
 		LockRelationOid(view->state_table, AccessShareLock);
 	lines = derive_api_explain_stage(lines, number, relid, plan);
-	return list_concat(lines, derive_choice_explain(plan, owner));
+	return list_concat(lines, derive_choice_explain(plan, derive_api_owner(view->view)));
 }
 
 /* derive.explain(view regclass) */

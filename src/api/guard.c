@@ -7,9 +7,10 @@
  * move, index, cluster, analyze it, give it away and set its storage; what would
  * change its columns, restrict its rows, divert writes or take the read-only trigger
  * away is refused here, before the command runs.  (That trigger and the key's index
- * cannot be dropped because they depend internally on the table.)  Nothing is looked
- * up for other commands than these few.  The same holds for outboxes and their partitions,
- * whose trigger a restore may bring.
+ * cannot be dropped because they depend internally on the table.)  The same holds for
+ * outboxes and their partitions, whose trigger a restore may bring.  What is hidden in
+ * schema derive_state is changed by superusers only, as our own commands are.  Nothing is looked
+ * up for other commands than these few.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,11 +18,18 @@
 
 #include "api/guard.h"
 
+#include "base/compat.h"
+#include "catalog/hidden_parts.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/outbox_catalog.h"
 #include "catalog/partition.h"
 #include "catalog/view_catalog.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "publish/partitions.h"
 #include "utils/lsyscache.h"
 
@@ -44,6 +52,33 @@ is_view(const RangeVar *relation)
 	Oid relid = RangeVarGetRelid(relation, NoLock, true);
 
 	return OidIsValid(relid) && (derive_catalog_has_view(relid) || is_outbox(relation));
+}
+
+/*
+ * Returns true if a name in a command is that of hidden state, which belongs to the owner of
+ * its view but is not theirs to change.
+ */
+static bool
+is_hidden(const RangeVar *relation)
+{
+	Oid relid;
+
+	if (relation == NULL || superuser())
+		return false;
+	relid = RangeVarGetRelid(relation, NoLock, true);
+	return OidIsValid(relid) &&
+		   get_rel_namespace(relid) == get_namespace_oid(DERIVE_STATE_SCHEMA, true) &&
+		   pg_class_ownercheck(relid, GetUserId());
+}
+
+/* Refuses a command on hidden state. */
+static void
+refuse_hidden(const RangeVar *relation)
+{
+	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					errmsg("cannot change \"%s\", which is state of a derived view",
+						   relation->relname),
+					errhint("Change or drop the derived view.")));
 }
 
 /* Refuses a command; hint: what to do instead if it is a derived view. */
@@ -99,6 +134,34 @@ is_harmless(AlterTableType type)
 	}
 }
 
+/*
+ * Checks what is to get an inheritance child: no derived view.  A table that one reads is
+ * locked against the applier, which must not see the child's rows in its snapshot while
+ * its plans do not know of the child.
+ */
+static void
+check_parent(const RangeVar *parent)
+{
+	Oid relid = RangeVarGetRelid(parent, NoLock, true);
+
+	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_RELATION ||
+		!derive_catalog_extension_exists())
+		return;
+	if (derive_catalog_has_view(relid))
+		refuse(parent, "Do not inherit from it.");
+	if (pg_class_ownercheck(relid, GetUserId()) &&
+		(has_superclass(relid) || derive_catalog_readers(relid, false) != NIL))
+		LockRelationOid(relid, AccessExclusiveLock);
+}
+
+/* Returns true for the trigger that every view has, which a restored dump brings. */
+static bool
+is_our_trigger(const CreateTrigStmt *create)
+{
+	return strcmp(create->trigname, DERIVE_READ_ONLY_TRIGGER) == 0 &&
+		   strcmp(NameListToString(create->funcname), "derive_state.reject_write") == 0;
+}
+
 /* Returns true if a part of ALTER TABLE is how a restore makes an outbox what it is. */
 static bool
 is_restore(const AlterTableCmd *part)
@@ -119,13 +182,18 @@ check_alter(const AlterTableStmt *alter)
 	{
 		const AlterTableCmd *part = lfirst_node(AlterTableCmd, lc);
 
-		if (part->subtype == AT_AddInherit && is_view((RangeVar *) part->def))
-			refuse((RangeVar *) part->def, "Do not inherit from it.");
+		if (part->subtype == AT_AddInherit)
+			check_parent((RangeVar *) part->def);
 		if (is_harmless(part->subtype) || checked)
+			continue;
+		if (part->subtype == AT_EnableAlwaysTrig &&
+			strcmp(part->name, DERIVE_READ_ONLY_TRIGGER) == 0)
 			continue;
 		if (is_restore(part) && is_outbox(alter->relation))
 			continue;
 		checked = true;
+		if (is_hidden(alter->relation))
+			refuse_hidden(alter->relation);
 		if (is_view(alter->relation))
 			refuse(alter->relation, "Drop it and create it with another query.");
 	}
@@ -138,8 +206,7 @@ check_create(const CreateStmt *create)
 	ListCell *lc;
 
 	foreach (lc, create->inhRelations)
-		if (is_view(lfirst_node(RangeVar, lc)))
-			refuse(lfirst_node(RangeVar, lc), "Do not inherit from it.");
+		check_parent(lfirst_node(RangeVar, lc));
 }
 
 /* Throws if a utility command would do to a derived view what must not be done. */
@@ -153,7 +220,21 @@ derive_guard_check(Node *command)
 		check_alter((AlterTableStmt *) command);
 	else if (IsA(command, CreateStmt))
 		check_create((CreateStmt *) command);
-	else if (IsA(command, CreateTrigStmt) && !derive_guard_is_own_trigger(command) &&
+	else if (IsA(command, AlterObjectSchemaStmt) &&
+			 is_hidden(((AlterObjectSchemaStmt *) command)->relation))
+		refuse_hidden(((AlterObjectSchemaStmt *) command)->relation);
+	else if (IsA(command, RenameStmt) && is_hidden(((RenameStmt *) command)->relation))
+		refuse_hidden(((RenameStmt *) command)->relation);
+	else if (IsA(command, CreateTrigStmt) &&
+			 !is_our_trigger((CreateTrigStmt *) command) &&
+			 !derive_guard_is_own_trigger(command) &&
+			 is_hidden(((CreateTrigStmt *) command)->relation))
+		refuse_hidden(((CreateTrigStmt *) command)->relation);
+	else if (IsA(command, RuleStmt) && is_hidden(((RuleStmt *) command)->relation))
+		refuse_hidden(((RuleStmt *) command)->relation);
+	else if (IsA(command, CreateTrigStmt) &&
+			 !is_our_trigger((CreateTrigStmt *) command) &&
+			 !derive_guard_is_own_trigger(command) &&
 			 is_view(((CreateTrigStmt *) command)->relation))
 		refuse(((CreateTrigStmt *) command)->relation,
 			   "Put the trigger on the tables that the query reads.");

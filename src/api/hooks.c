@@ -18,6 +18,8 @@
 #include "api/hooks.h"
 
 #include "api/guard.h"
+#include "api/redefine.h"
+#include "base/compat.h"
 #include "catalog/dependency.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
@@ -112,17 +114,23 @@ may_free_database(Oid dboid)
 	return pg_database_ownercheck(dboid, GetUserId());
 }
 
-/* Utility hook: guards views, and holds the workers of a database off while a command needs it. */
+/*
+ * Utility hook: guards views, makes again those that a command has changed, and holds the
+ * workers of a database off while a command needs it.
+ */
 static void
 process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params,
 				QueryEnvironment *env, DestReceiver *dest, QueryCompletion *completion)
 {
 	Oid dboid = database_to_free(statement->utilityStmt);
+	List *changed;
+	ListCell *lc;
 
 	if (OidIsValid(dboid) && (dboid == MyDatabaseId || !may_free_database(dboid)))
 		dboid = InvalidOid;
 	derive_guard_check(statement->utilityStmt);
+	changed = derive_redefine_find(statement->utilityStmt);
 	PG_TRY();
 	{
 		if (OidIsValid(dboid))
@@ -140,6 +148,8 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 			derive_launcher_resume_database(dboid);
 	}
 	PG_END_TRY();
+	foreach (lc, changed)
+		derive_redefine_readers(lfirst_oid(lc));
 	if (derive_guard_is_own_trigger(statement->utilityStmt))
 		derive_commit_hook_catalog_changed(false);
 	if (IsA(statement->utilityStmt, CreatedbStmt))

@@ -20,18 +20,21 @@
 #include "access/xact.h"
 #include "api/outbox_functions.h"
 #include "api/view_functions.h"
+#include "base/compat.h"
 #include "base/errors.h"
+#include "base/owner.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/outbox_catalog.h"
-#include "catalog/pg_class.h"
-#include "catalog/view_catalog.h"
-#include "commands/tablecmds.h"
 #include "catalog/pg_authid.h"
-#include "base/owner.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "catalog/view_catalog.h"
 #include "change/message.h"
+#include "commands/tablecmds.h"
 #include "commands/trigger.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -56,6 +59,7 @@
 #include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 #include "utils/varlena.h"
 #include "utils/wait_event.h"
 
@@ -64,6 +68,7 @@ PG_FUNCTION_INFO_V1(derive_drop_outbox);
 PG_FUNCTION_INFO_V1(derive_emit);
 PG_FUNCTION_INFO_V1(derive_reject_outbox_write);
 PG_FUNCTION_INFO_V1(derive_event_headers);
+PG_FUNCTION_INFO_V1(derive_event_id);
 
 #define AWAIT_PIPELINE 10000 /* ms */
 
@@ -191,6 +196,8 @@ check_source(CatalogOutbox *row)
 
 	LockRelationOid(row->source, ShareRowExclusiveLock);
 	kind = get_rel_relkind(row->source);
+	if (kind == RELKIND_PARTITIONED_TABLE) /* who writes to a partition locks only that */
+		(void) find_all_inheritors(row->source, ShareRowExclusiveLock, NULL);
 	row->of_view = derive_catalog_find_view(row->source) != NULL;
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -304,8 +311,8 @@ announce(const CatalogOutbox *row)
 
 	announcement.outbox = row->id;
 	announcement.source = row->of_view ? InvalidOid : row->source;
-	return LogLogicalMessage(DERIVE_MESSAGE_OUTBOX, (const char *) &announcement,
-							 sizeof(announcement), true);
+	return derive_compat_log_message(DERIVE_MESSAGE_OUTBOX, (const char *) &announcement,
+									 sizeof(announcement), true);
 }
 
 /* Creates an outbox, see outbox_functions.h. */
@@ -447,6 +454,35 @@ derive_reject_outbox_write(PG_FUNCTION_ARGS)
 						errdetail("Its rows follow from what happens to its source."),
 						errhint("derive.emit writes an event of your own.")));
 	PG_RETURN_POINTER(NULL);
+}
+
+/*
+ * derive_state.event_id(outbox, lsn, ordinal) → uuid: 48 bits of the LSN, 32 of the ordinal
+ * and 42 of a hash of all three, between the six that say "version 8" (RFC 9562).  So ids rise
+ * with positions, and an index on them grows at its end.
+ */
+Datum
+derive_event_id(PG_FUNCTION_ARGS)
+{
+	text *outbox = PG_GETARG_TEXT_PP(0);
+	uint64 lsn = PG_GETARG_LSN(1);
+	uint64 ordinal = (uint64) PG_GETARG_INT64(2);
+	uint64 hash = hash_bytes_extended((unsigned char *) VARDATA_ANY(outbox),
+									  VARSIZE_ANY_EXHDR(outbox), lsn);
+	pg_uuid_t *id = palloc(sizeof(pg_uuid_t));
+
+	hash = hash_bytes_extended((unsigned char *) &ordinal, sizeof(ordinal), hash);
+	hash &= UINT64CONST(0x3FFFFFFFFFF);
+	for (int i = 0; i < 6; i++)
+		id->data[i] = lsn >> (40 - 8 * i);
+	id->data[6] = 0x80 | ((ordinal >> 28) & 0x0F);
+	id->data[7] = ordinal >> 20;
+	id->data[8] = 0x80 | ((ordinal >> 14) & 0x3F);
+	id->data[9] = ordinal >> 6;
+	id->data[10] = (ordinal & 0x3F) << 2 | hash >> 40;
+	for (int i = 0; i < 5; i++)
+		id->data[11 + i] = hash >> (32 - 8 * i);
+	PG_RETURN_UUID_P(id);
 }
 
 /* Adds a value to an object under construction, unless it is NULL. */

@@ -19,7 +19,10 @@
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(derive_pipeline_status);
+PG_FUNCTION_INFO_V1(derive_recompute_progress);
+PG_FUNCTION_INFO_V1(derive_processor_pid);
 PG_FUNCTION_INFO_V1(derive_view_statistics);
+PG_FUNCTION_INFO_V1(derive_view_totals);
 PG_FUNCTION_INFO_V1(derive_debug_steps);
 
 /* Returns the name of a pipeline's state. */
@@ -66,12 +69,12 @@ derive_pipeline_status(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Pipeline *p = derive_shared ? derive_pipeline_find(MyDatabaseId) : NULL;
-	Datum values[15];
-	bool nulls[15] = {0};
+	Datum values[14];
+	bool nulls[14] = {0};
 	NameData slot;
 	char reason[DERIVE_REASON_LEN];
 	PipelineState state;
-	pid_t applier, decoder, processor;
+	pid_t applier, decoder;
 	TimestampTz pending;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -83,7 +86,6 @@ derive_pipeline_status(PG_FUNCTION_ARGS)
 	strlcpy(reason, p->reason, sizeof(reason));
 	applier = p->applier_pid;
 	decoder = p->decoder_pid;
-	processor = p->processor_pid;
 	pending = p->oldest_pending;
 	SpinLockRelease(&p->mutex);
 
@@ -104,10 +106,26 @@ derive_pipeline_status(PG_FUNCTION_ARGS)
 	values[11] = Int64GetDatum(pg_atomic_read_u64(&p->ticks));
 	values[12] = Int64GetDatum(pg_atomic_read_u64(&p->queue_bytes));
 	values[13] = Int64GetDatum(pg_atomic_read_u64(&p->commits));
-	values[14] = Int32GetDatum(processor);
-	nulls[14] = processor == 0;
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	return (Datum) 0;
+}
+
+/* derive_state.processor_pid() */
+Datum
+derive_processor_pid(PG_FUNCTION_ARGS)
+{
+	Pipeline *p = derive_shared ? derive_pipeline_find(MyDatabaseId) : NULL;
+	pid_t pid = 0;
+
+	if (p != NULL)
+	{
+		SpinLockAcquire(&p->mutex);
+		pid = p->processor_pid;
+		SpinLockRelease(&p->mutex);
+	}
+	if (pid == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT32(pid);
 }
 
 /* derive_state.view_statistics(view) */
@@ -132,6 +150,57 @@ derive_view_statistics(PG_FUNCTION_ARGS)
 	nulls[5] = nulls[6] = stats.ticks == 0;
 	PG_RETURN_DATUM(
 		HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* derive_state.view_totals(view) */
+Datum
+derive_view_totals(PG_FUNCTION_ARGS)
+{
+	TupleDesc desc;
+	ViewStats stats = {0};
+	Datum values[3];
+	bool nulls[3] = {0};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	derive_view_stats_get(PG_GETARG_OID(0), &stats);
+	values[0] = Int64GetDatum(stats.rows_in);
+	values[1] = interval_us(stats.total_us);
+	values[2] = Int64GetDatum(stats.audits);
+	PG_RETURN_DATUM(
+		HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* derive_state.recompute_progress() */
+Datum
+derive_recompute_progress(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Pipeline *p = derive_shared ? derive_pipeline_find(MyDatabaseId) : NULL;
+	Datum values[4];
+	bool nulls[4] = {0};
+	ProgressPhase phase = PROGRESS_NONE;
+	TimestampTz since = 0;
+	Oid view = InvalidOid;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (p != NULL)
+	{
+		SpinLockAcquire(&p->mutex);
+		view = p->progress_view;
+		phase = p->progress_phase;
+		since = p->progress_since;
+		SpinLockRelease(&p->mutex);
+	}
+	if (phase == PROGRESS_NONE)
+		return (Datum) 0;
+	values[0] = ObjectIdGetDatum(view);
+	values[1] = CStringGetTextDatum(phase == PROGRESS_BUILDING ? "building"
+															   : "comparing");
+	values[2] = Int64GetDatum(pg_atomic_read_u64(&p->progress_rows));
+	values[3] = TimestampTzGetDatum(since);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	return (Datum) 0;
 }
 
 /* derive_state.debug_steps() */

@@ -10,9 +10,11 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "api/view_functions.h"
 
 #include "access/xlog.h"
+#include "base/compat.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_class.h"
 #include "commands/trigger.h"
@@ -31,6 +33,7 @@ PG_FUNCTION_INFO_V1(derive_refresh);
 PG_FUNCTION_INFO_V1(derive_pause);
 PG_FUNCTION_INFO_V1(derive_resume);
 PG_FUNCTION_INFO_V1(derive_reject_write);
+PG_FUNCTION_INFO_V1(derive_announce);
 
 /* Says whether some replication slot is free, or this database has its own already. */
 static bool
@@ -142,6 +145,29 @@ derive_api_readable_view(Oid view)
 	return row;
 }
 
+/* Returns the owner of a relation that is locked. */
+Oid
+derive_api_owner(Oid relid)
+{
+	Relation rel = relation_open(relid, NoLock);
+	Oid owner = rel->rd_rel->relowner;
+
+	relation_close(rel, NoLock);
+	return owner;
+}
+
+/*
+ * Returns the reason of a view's state as far as the current user may know it: the error
+ * message of a query may hold values of rows that only the view's owner may read.
+ */
+const char *
+derive_api_reason(Oid view, const char *reason)
+{
+	if (reason == NULL || pg_class_ownercheck(view, GetUserId()))
+		return reason ? reason : "";
+	return "The reason is shown to the view's owner, in derive.views.";
+}
+
 /* Called by the install script. */
 Datum
 derive_start_pipeline(PG_FUNCTION_ARGS)
@@ -227,4 +253,16 @@ derive_reject_write(PG_FUNCTION_ARGS)
 						   RelationGetRelationName(trigger->tg_relation)),
 					errdetail("Its rows follow from its query."),
 					errhint("Change the tables that the query reads.")));
+}
+
+/* Trigger function of the catalog: whatever writes it, a restored dump too, is announced. */
+Datum
+derive_announce(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("function \"%s\" must be called as a trigger",
+							   "derive_state.announce")));
+	derive_commit_hook_catalog_changed(false);
+	return PointerGetDatum(NULL);
 }

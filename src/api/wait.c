@@ -18,8 +18,10 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "api/view_functions.h"
+#include "base/clock.h"
 #include "base/errors.h"
 #include "base/lsn.h"
+#include "base/wait_event.h"
 #include "common/string.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -40,8 +42,8 @@ typedef struct Wait
 	XLogRecPtr target; /* InvalidXLogRecPtr: everything committed by now */
 	bool asked;		   /* for a tick, by number request */
 	uint64 request;
-	Oid view;			  /* InvalidOid: all live views */
-	TimestampTz deadline; /* 0: none */
+	Oid view;		/* InvalidOid: all live views */
+	int64 deadline; /* as by derive_clock_ms; 0: none */
 } Wait;
 
 /* Throws what the caller must know when a single view cannot get there by itself. */
@@ -85,7 +87,7 @@ view_is_current(Oid view)
 		reject_state(view, "paused", "");
 	if (row->state != NULL && strcmp(row->state, "failed") == 0 &&
 		row->refreshes == row->refreshes_done)
-		reject_state(view, "failed", row->reason);
+		reject_state(view, "failed", derive_api_reason(view, row->reason));
 	if (row->state != NULL && strcmp(row->state, "stale") == 0 &&
 		row->reason[0] != '\0' && pg_str_endswith(row->reason, " is paused"))
 		reject_state(view, "stale", row->reason);
@@ -156,16 +158,17 @@ sleep_for_tick(const Wait *wait)
 
 	if (wait->deadline != 0)
 	{
-		TimestampTz now = GetCurrentTimestamp();
+		long left = derive_clock_until(wait->deadline);
 
-		if (now >= wait->deadline)
+		if (left == 0)
 		{
 			ConditionVariableCancelSleep();
 			report_timeout(wait);
 		}
-		ms = Min(ms, TimestampDifferenceMilliseconds(now, wait->deadline) + 1);
+		ms = Min(ms, left);
 	}
-	(void) ConditionVariableTimedSleep(&wait->pipeline->tick_cv, ms, PG_WAIT_EXTENSION);
+	(void) ConditionVariableTimedSleep(&wait->pipeline->tick_cv, ms,
+									   derive_wait_event(WAIT_VIEWS));
 }
 
 /* Waits until is_over says so. */
@@ -182,13 +185,15 @@ wait_for_views(Wait *wait)
 	ConditionVariableCancelSleep();
 }
 
-/* Returns the time at which an interval from now ends. */
-static TimestampTz
+/* Returns the time, as by derive_clock_ms, at which an interval from now ends. */
+static int64
 deadline_after(Interval *timeout)
 {
-	return DatumGetTimestampTz(OidFunctionCall2(
-		F_TIMESTAMPTZ_PL_INTERVAL, TimestampTzGetDatum(GetCurrentTimestamp()),
-		IntervalPGetDatum(timeout)));
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz end = DatumGetTimestampTz(OidFunctionCall2(
+		F_TIMESTAMPTZ_PL_INTERVAL, TimestampTzGetDatum(now), IntervalPGetDatum(timeout)));
+
+	return derive_clock_ms() + (end - now) / 1000;
 }
 
 /*

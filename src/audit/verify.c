@@ -37,7 +37,9 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "base/compat.h"
 #include "base/owner.h"
+#include "base/wait_event.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -50,6 +52,7 @@
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "storage/procarray.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -77,7 +80,7 @@ wait_for_frontier(Pipeline *pipeline)
 			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 							errmsg("the pipeline of this database was removed")));
 		if (ConditionVariableTimedSleep(&pipeline->tick_cv, LOOK_AGAIN_MS,
-										PG_WAIT_EXTENSION))
+										derive_wait_event(WAIT_VERIFY_FRONTIER)))
 			derive_pipeline_wake_applier(pipeline);
 	}
 	ConditionVariableCancelSleep();
@@ -99,7 +102,8 @@ is_comparable(const CatalogView *view)
 			ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("derived view \"%s\" is %s", get_rel_name(view->view), state),
-			 errdetail("%s", now->reason && now->reason[0] != '\0'
+			 errdetail("%s", now->reason && now->reason[0] != '\0' &&
+									 pg_class_ownercheck(view->view, GetUserId())
 								 ? now->reason
 								 : "Only a live view can be compared with its query.")));
 	return now->frontier == NULL;

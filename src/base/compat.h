@@ -14,6 +14,14 @@
 #error "pg_derive supports PostgreSQL 15 to 18"
 #endif
 
+/* 17: "Support custom wait events for wait event type "Extension"". */
+#include "utils/wait_event.h"
+#if PG_VERSION_NUM >= 170000
+#define derive_compat_wait_event(name) WaitEventExtensionNew(name)
+#else
+#define derive_compat_wait_event(name) PG_WAIT_EXTENSION
+#endif
+
 /* plan */
 
 #include "nodes/parsenodes.h"
@@ -53,6 +61,7 @@
 #define ATTRIBUTE_GENERATED_VIRTUAL 'v'
 #endif
 
+#include "access/htup_details.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_node.h"
 #include "parser/parse_relation.h"
@@ -111,7 +120,7 @@ derive_compat_combine_range_tables(Query *query, Query *sub)
 #endif
 }
 
-/* 18: "Expand virtual generated columns in the planner": one more argument. */
+/* 18: "Add OLD/NEW support to RETURNING in DML queries.": one more argument. */
 #if PG_VERSION_NUM >= 180000
 #define derive_compat_replace_vars(node, varno, rte, targets, sublinks) \
 	ReplaceVarsFromTargetList((node), (varno), 0, (rte), (targets), 0,  \
@@ -121,6 +130,42 @@ derive_compat_combine_range_tables(Query *query, Query *sub)
 	ReplaceVarsFromTargetList((node), (varno), 0, (rte), (targets),     \
 							  REPLACEVARS_REPORT_ERROR, 0, (sublinks))
 #endif
+
+/* 18: "Relax ordering-related hardcoded btree requirements in parsing": a new name. */
+#if PG_VERSION_NUM >= 180000
+#define derive_compat_op_interpretation(opno) get_op_index_interpretation(opno)
+#else
+#define derive_compat_op_interpretation(opno) get_op_btree_interpretation(opno)
+#endif
+
+/* 18: "Add OLD/NEW support to RETURNING in DML queries.": one more argument. */
+#if PG_VERSION_NUM >= 180000
+#define derive_compat_expand_rte(rte, index, names, vars) \
+	expandRTE((rte), (index), 0, VAR_RETURNING_DEFAULT, -1, false, (names), (vars))
+#else
+#define derive_compat_expand_rte(rte, index, names, vars) \
+	expandRTE((rte), (index), 0, -1, false, (names), (vars))
+#endif
+
+#include "catalog/pg_constraint.h"
+
+/* Says of a column that is marked NOT NULL whether all rows that are there obey that. */
+static inline bool
+derive_compat_not_null_is_valid(Oid relid, AttrNumber attnum)
+{
+#if PG_VERSION_NUM >= 180000
+	/* 18: "Allow NOT NULL constraints to be added as NOT VALID" */
+	HeapTuple tuple = findNotNullConstraintAttnum(relid, attnum);
+	bool result = !HeapTupleIsValid(tuple) ||
+				  ((Form_pg_constraint) GETSTRUCT(tuple))->convalidated;
+
+	if (HeapTupleIsValid(tuple))
+		heap_freetuple(tuple);
+	return result;
+#else
+	return true;
+#endif
+}
 
 /* 16: "Make Vars be outer-join-aware.": takes back what an outer join has marked. */
 #if PG_VERSION_NUM >= 160000
@@ -169,13 +214,19 @@ derive_compat_combine_range_tables(Query *query, Query *sub)
 	((change_tuple) ? &(change_tuple)->tuple : NULL)
 #endif
 
-/* 17: "Add a failover option to subscriptions", "Add a slot synchronization function". */
+/*
+ * 17: "Allow to enable failover property for replication slots via SQL API.",
+ * "Add a slot synchronization function.": one more argument each.  A slot of ours is a
+ * failover slot; one that was copied to this server while it was a standby is synced.
+ */
 #if PG_VERSION_NUM >= 170000
 #define derive_compat_slot_create(name, persistency) \
-	ReplicationSlotCreate((name), true, (persistency), false, false, false)
+	ReplicationSlotCreate((name), true, (persistency), false, true, false)
+#define derive_compat_slot_is_synced(slot) ((slot)->data.synced)
 #else
 #define derive_compat_slot_create(name, persistency) \
 	ReplicationSlotCreate((name), true, (persistency), false)
+#define derive_compat_slot_is_synced(slot) false
 #endif
 
 /* 18: "Raise an error while trying to acquire an invalid slot." */
@@ -185,27 +236,32 @@ derive_compat_combine_range_tables(Query *query, Query *sub)
 #define derive_compat_slot_acquire(name) ReplicationSlotAcquire((name), false)
 #endif
 
-/* 16: "Add info in WAL records in preparation for logical slot conflict handling". */
+/* 16: "Replace replication slot's invalidated_at LSN with an enum" */
 #if PG_VERSION_NUM >= 160000
 #define derive_compat_slot_is_lost(slot) ((slot)->data.invalidated != RS_INVAL_NONE)
+#define derive_compat_slot_lost_wal(slot) \
+	((slot)->data.invalidated == RS_INVAL_WAL_REMOVED)
 #else
+#define derive_compat_slot_lost_wal(slot) true
 #define derive_compat_slot_is_lost(slot)                  \
 	(!XLogRecPtrIsInvalid((slot)->data.invalidated_at) && \
 	 XLogRecPtrIsInvalid((slot)->data.restart_lsn))
 #endif
 
+/* 16: "Fix the logical replication timeout during large transactions.": core does it. */
+#if PG_VERSION_NUM >= 160000
+#define derive_compat_change_skipped(ctx) ((void) (ctx))
+#else
+#define derive_compat_change_skipped(ctx) OutputPluginUpdateProgress((ctx), false)
+#endif
+
 /* ---- maintain ---- */
 
 #if PG_VERSION_NUM >= 180000
-/* "Add a size_t extra to MinimalTuple functions": "Remove HashAgg's additionalsize" (18) */
-#define derive_form_minimal_tuple(desc, values, nulls) \
-	heap_form_minimal_tuple((desc), (values), (nulls), 0)
 /* "Show index search count in EXPLAIN ANALYZE" (18) */
 #define derive_index_beginscan(rel, index, snapshot, nkeys) \
 	index_beginscan((rel), (index), (snapshot), NULL, (nkeys), 0)
 #else
-#define derive_form_minimal_tuple(desc, values, nulls) \
-	heap_form_minimal_tuple((desc), (values), (nulls))
 #define derive_index_beginscan(rel, index, snapshot, nkeys) \
 	index_beginscan((rel), (index), (snapshot), (nkeys), 0)
 #endif
@@ -225,7 +281,7 @@ derive_compat_combine_range_tables(Query *query, Query *sub)
 #endif
 
 #if PG_VERSION_NUM >= 180000
-/* "Don't lock partitions pruned by initial pruning" (18) */
+/* "Track unpruned relids to avoid processing pruned relations" (18) */
 #define derive_init_range_table(estate, rte)                                         \
 	do                                                                               \
 	{                                                                                \
@@ -249,7 +305,7 @@ derive_compat_combine_range_tables(Query *query, Query *sub)
 /* ---------- large transactions ---------- */
 
 #if PG_VERSION_NUM >= 160000
-/* 16: "Perform apply of large transactions by parallel workers." */
+/* 16: "Add macros for ReorderBufferTXN toptxn." */
 #define derive_compat_top_transaction(txn) rbtxn_get_toptxn(txn)
 #else
 #define derive_compat_top_transaction(txn) ((txn)->toptxn ? (txn)->toptxn : (txn))
@@ -275,8 +331,7 @@ derive_compat_combine_range_tables(Query *query, Query *sub)
 #include "nodes/parsenodes.h"
 
 #if PG_VERSION_NUM >= 160000
-/* 16: "Remove more redundant ownership checks" made them one function */
-#include "catalog/pg_class.h"
+/* 16: "Refactor ownercheck functions" made them one. */
 #include "catalog/pg_database.h"
 #include "utils/acl.h"
 #define pg_class_ownercheck(relid, role) \

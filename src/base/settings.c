@@ -16,10 +16,12 @@
 #include "base/settings.h"
 #include "utils/guc.h"
 
+int derive_audit_rate = 10;
 int derive_batch_memory = 32 * 1024;
 int derive_database_workers = 8;
 char *derive_debug_step = NULL;
 bool derive_log_ticks = false;
+int derive_max_retained_wal = 16 * 1024;
 int derive_request_retention = 7 * 24 * 60 * 60;
 int derive_tick_interval = 0;
 
@@ -27,6 +29,11 @@ int derive_tick_interval = 0;
 void
 derive_settings_define(void)
 {
+	DefineCustomIntVariable(
+		"pg_derive.audit_rate",
+		"Sets the number of keys per second that are compared with their views' queries.",
+		"Zero turns audits off.", &derive_audit_rate, 10, 0, 100000, PGC_SIGHUP, 0, NULL,
+		NULL, NULL);
 	DefineCustomIntVariable(
 		"pg_derive.batch_memory",
 		"Sets the memory that the changes of one tick may take before they spill to disk.",
@@ -46,6 +53,12 @@ derive_settings_define(void)
 	DefineCustomBoolVariable("pg_derive.log_ticks",
 							 "Logs each tick: transactions, rows, time.", NULL,
 							 &derive_log_ticks, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"pg_derive.max_retained_wal",
+		"Sets the write-ahead log that a pipeline may retain.",
+		"Past it the slot is given up, and views are repaired by recompute. Zero is no limit.",
+		&derive_max_retained_wal, 16 * 1024, 0, MAX_KILOBYTES, PGC_SIGHUP, GUC_UNIT_MB,
+		NULL, NULL, NULL);
 	DefineCustomStringVariable(
 		"pg_derive.request_id",
 		"Sets the id of the request that the session's transactions serve.",

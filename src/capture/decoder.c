@@ -21,7 +21,8 @@
  *
  * Memory: the reorder buffer keeps to logical_decoding_work_mem and spills beyond it.
  * Ends: an error is left in the segment for the applier to report; the slot is
- * released at exit.  When the applier ends, it terminates this process.
+ * released at exit.  When the applier ends, it terminates this process.  A slot that
+ * retains too much, or whose log is gone, is dropped after the error has been thrown.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,10 +30,15 @@
 
 #include "capture/decoder.h"
 
+#include <unistd.h>
+
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "access/xlogutils.h"
 #include "base/lsn.h"
+#include "base/settings.h"
 #include "base/step.h"
+#include "base/wait_event.h"
 #include "capture/interest.h"
 #include "capture/plugin.h"
 #include "capture/slot.h"
@@ -57,6 +63,7 @@
 /* How long the decoder sleeps when nobody wakes it, in ms. */
 #define MIN_NAP 50
 #define MAX_NAP 5000
+#define FULL_NAP 1000 /* while the queue is full */
 
 /* This process's state; it decodes one stream in its life. */
 typedef struct Decoder
@@ -73,6 +80,7 @@ typedef struct Decoder
 	XLogRecPtr start_lsn;  /* commits before are not sent */
 	bool has_interest;	   /* one has been taken over */
 	bool streaming;		   /* the slot is there, HELLO has been sent */
+	bool abandon;		   /* the error being thrown is one of the slot's: drop it */
 	uint64 answered;	   /* last request that got its mark */
 	char *log;			   /* the last piece that was read, of READ_SIZE */
 	XLogRecPtr log_start;  /* where it begins */
@@ -177,6 +185,57 @@ serve(XLogRecPtr decoded, XLogRecPtr read_up_to)
 	confirm(decoded);
 }
 
+/* ---------- the slot's log ---------- */
+
+/* Throws an error after which the slot is dropped, so that it retains nothing. */
+static void
+check_retained(XLogRecPtr flushed)
+{
+	if (!derive_slot_exceeds_limit(decoder.pipeline, flushed))
+		return;
+	decoder.abandon = true;
+	pg_atomic_write_u32(&decoder.pipeline->shed, 1);
+	ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+					errmsg("the replication slot retained more than "
+						   "pg_derive.max_retained_wal (%d MB) and is given up",
+						   derive_max_retained_wal),
+					errdetail("Derived views of the database will be recomputed."),
+					errhint("See the lag in derive.pipelines, and pg_stat_activity and "
+							"pg_prepared_xacts for transactions that stay open.")));
+}
+
+/* Opens a segment of the log; if it is gone, so is the use of the slot. */
+static void
+open_segment(XLogReaderState *state, XLogSegNo segment, TimeLineID *timeline)
+{
+	char path[MAXPGPATH];
+
+	XLogFilePath(path, *timeline, segment, wal_segment_size);
+	if (access(path, F_OK) != 0 && errno == ENOENT)
+	{
+		decoder.abandon = true;
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_UNDEFINED_FILE),
+			 errmsg("the replication slot needs \"%s\", which has been removed", path),
+			 errdetail("A new slot is made, and derived views of the database will be "
+					   "recomputed.")));
+	}
+	wal_segment_open(state, segment, timeline);
+}
+
+/* Waits a moment while the queue is full, without retaining more than is allowed. */
+static void
+wait_for_queue(void)
+{
+	check_applier();
+	derive_process_reload();
+	check_retained(GetFlushRecPtr(NULL));
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, FULL_NAP,
+					 PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+}
+
 /* ---------- reading the log ---------- */
 
 /* Returns up to where WAL is wanted by somebody who waits. */
@@ -199,7 +258,7 @@ sleep_on_latch(XLogRecPtr flushed)
 		decoder.nap = MIN_NAP;
 	decoder.seen_flush = flushed;
 	event = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					  decoder.nap, PG_WAIT_EXTENSION);
+					  decoder.nap, derive_wait_event(WAIT_DECODER_MAIN));
 	if (event & WL_LATCH_SET)
 		ResetLatch(MyLatch);
 	else
@@ -211,8 +270,9 @@ static void
 nap(void)
 {
 	check_applier();
+	check_retained(GetFlushRecPtr(NULL));
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100,
-					 PG_WAIT_EXTENSION);
+					 derive_wait_event(WAIT_DECODER_PEER));
 	ResetLatch(MyLatch);
 }
 
@@ -225,6 +285,7 @@ wait_for_wal(XLogReaderState *state, XLogRecPtr page, int length, TimeLineID *tl
 		XLogRecPtr flushed = GetFlushRecPtr(tli);
 		XLogRecPtr wanted;
 
+		check_retained(flushed);
 		XLogReadDetermineTimeline(state, page, length, *tli);
 		if (state->currTLI != *tli)
 		{
@@ -338,7 +399,8 @@ attach(dsm_handle handle)
 	mq = STREAM_QUEUE(decoder.segment);
 	shm_mq_set_sender(mq, MyProc);
 	decoder.queue = derive_queue_attach(shm_mq_attach(mq, decoder.dsm, NULL),
-										decoder.pipeline, decoder.context);
+										decoder.pipeline, wait_for_queue,
+										decoder.context);
 	return true;
 }
 
@@ -347,7 +409,7 @@ static void
 run(void)
 {
 	XLogReaderRoutine routine = {.page_read = read_page,
-								 .segment_open = wal_segment_open,
+								 .segment_open = open_segment,
 								 .segment_close = wal_segment_close};
 	XLogRecPtr start_lsn = decoder.segment->start_lsn;
 	bool created;
@@ -404,6 +466,8 @@ run_and_report(void)
 	{
 		MemoryContextSwitchTo(decoder.context);
 		leave_last_words(CopyErrorData());
+		if (decoder.abandon && MyReplicationSlot != NULL)
+			derive_slot_abandon();
 		PG_RE_THROW();
 	}
 	PG_END_TRY();

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * partition_watch.c
- *	  Partitions that come and go with rows in them.
+ *	  Partitions and inheritance children that come and go with rows in them.
  *
- * ATTACH PARTITION, DETACH PARTITION and DROP TABLE of a partition change the rows
- * of the partitioned table above without logging one of them.  For every
- * partitioned source the decoder keeps the list of relations below; at the commit
+ * ATTACH PARTITION, DETACH PARTITION, INHERIT, NO INHERIT and DROP TABLE change the rows
+ * of the tables above without logging one of them.  For every source that is a table the
+ * decoder keeps the list of relations below; at the commit
  * of a transaction that invalidated one of these, the list is read again under
  * the transaction's historic snapshot and compared.  Lists are read first at the
  * end of the first transaction that is decoded: its snapshot shows what everybody
@@ -34,7 +34,7 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
-/* The relations below one partitioned source. */
+/* The relations below one source. */
 typedef struct WatchedTree
 {
 	Oid relid; /* hash key */
@@ -46,7 +46,7 @@ typedef struct WatchedTree
 struct PartitionWatch
 {
 	MemoryContext context;
-	bool complete; /* all partitioned sources are in trees */
+	bool complete; /* all sources that are tables are in trees */
 	HTAB *trees;   /* of WatchedTree */
 };
 
@@ -85,7 +85,7 @@ derive_watch_set_interest(PartitionWatch *watch, RelationMap *map)
 	}
 }
 
-/* Appends the partitions of parent and, after them, theirs. */
+/* Appends the tables directly below parent and, after them, those below these. */
 static List *
 read_members(Relation inherits, Oid parent, List *members)
 {
@@ -107,13 +107,14 @@ read_members(Relation inherits, Oid parent, List *members)
 	}
 	systable_endscan(scan);
 
-	members = list_concat(members, children);
 	foreach (lc, children)
-		members = read_members(inherits, lfirst_oid(lc), members);
+		if (!list_member_oid(members, lfirst_oid(lc)))
+			members = read_members(inherits, lfirst_oid(lc),
+								   lappend_oid(members, lfirst_oid(lc)));
 	return members;
 }
 
-/* Returns the sorted oids of everything below a partitioned table. */
+/* Returns the sorted oids of everything below a table. */
 static List *
 read_tree(Oid source)
 {
@@ -174,8 +175,12 @@ rows_changed(RelationMap *map, ReorderBufferTXN *txn, MapSource *source, List *f
 {
 	ListCell *lc;
 
-	if (list_difference_oid(from, to) != NIL)
+	if (list_difference_oid(from, to) != NIL ||
+		derive_map_had_stray_rows(map, source, to))
 		return true;
+	foreach (lc, from) /* gone for a while, perhaps */
+		if (derive_map_had_unfed_rows(map, lfirst_oid(lc), source))
+			return true;
 	foreach (lc, list_difference_oid(to, from))
 		if (brings_rows(map, txn, source, lfirst_oid(lc)))
 			return true;
@@ -196,6 +201,14 @@ was_touched(RelationMap *map, Oid source, List *members)
 	return false;
 }
 
+/* Returns true if a table had something below it when the transaction began, perhaps. */
+static bool
+may_have_had_members(Oid source, List *members)
+{
+	/* the mark that there were some outlives them for a while */
+	return members != NIL || has_subclass(source);
+}
+
 /* Checks one tree; returns true if its source's rows have changed. */
 static bool
 check_tree(PartitionWatch *watch, RelationMap *map, ReorderBufferTXN *txn,
@@ -211,7 +224,8 @@ check_tree(PartitionWatch *watch, RelationMap *map, ReorderBufferTXN *txn,
 	if (tree->known)
 		changed = rows_changed(map, txn, tree->source, tree->members, members);
 	else
-		changed = was_touched(map, tree->relid, members);
+		changed = may_have_had_members(tree->relid, members) &&
+				  was_touched(map, tree->relid, members);
 
 	old = MemoryContextSwitchTo(watch->context);
 	list_free(tree->members);
@@ -221,7 +235,7 @@ check_tree(PartitionWatch *watch, RelationMap *map, ReorderBufferTXN *txn,
 	return changed;
 }
 
-/* Finds out which sources are partitioned; one that is not there yet is asked for again. */
+/* Finds out which sources are tables; one that is not there yet is asked for again. */
 static void
 classify(PartitionWatch *watch, RelationMap *map)
 {
@@ -237,7 +251,7 @@ classify(PartitionWatch *watch, RelationMap *map)
 
 		if (relkind == '\0')
 			watch->complete = false;
-		if (relkind != RELKIND_PARTITIONED_TABLE)
+		if (relkind != RELKIND_PARTITIONED_TABLE && relkind != RELKIND_RELATION)
 			continue;
 		tree = hash_search(watch->trees, &source->source, HASH_ENTER, &found);
 		if (found)

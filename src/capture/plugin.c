@@ -3,6 +3,9 @@
  * plugin.c
  *	  The output plugin: decoded changes become records of the change stream.
  *
+ * In any other process than our own decoder the library is an output plugin for consumers
+ * outside: see external.c, which then has all the callbacks.
+ *
  * Runs in the decoder, called by the reorder buffer once per transaction, at its
  * commit, under its historic snapshot.  BEGIN is sent with the first record of
  * interest, so other transactions leave no trace.
@@ -46,9 +49,10 @@
 #include "access/xact.h"
 #include "base/compat.h"
 #include "base/step.h"
+#include "capture/external.h"
+#include "capture/spool.h"
 #include "change/message.h"
 #include "change/request.h"
-#include "capture/spool.h"
 #include "replication/output_plugin.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
@@ -103,16 +107,10 @@ derive_plugin_use(DecoderQueue *to, RelationMap *relations, PartitionWatch *part
 
 /* ---------- callbacks that frame a transaction ---------- */
 
-/* Refuses everyone but our own decoder, and asks for rewrites. */
+/* Asks for rewrites. */
 static void
 plugin_startup(LogicalDecodingContext *ctx, OutputPluginOptions *options, bool is_init)
 {
-	if (queue == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("output plugin \"%s\" serves only the pipelines of pg_derive",
-						DERIVE_PLUGIN_NAME),
-				 errhint("Create the slot with another output plugin.")));
 	options->output_type = OUTPUT_PLUGIN_BINARY_OUTPUT;
 	options->receive_rewrites = true;
 	change_context = AllocSetContextCreate(ctx->context, "pg_derive change",
@@ -252,7 +250,7 @@ plugin_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr com
 	ListCell *lc;
 
 	foreach (lc, derive_watch_commit(watch, map, txn))
-		send_lost(txn, lfirst(lc), "a partition was attached, detached or dropped");
+		send_lost(txn, lfirst(lc), "a table below it was attached, detached or dropped");
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(change_context);
 	if (spool)
@@ -667,10 +665,18 @@ plugin_stream_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 		end_transaction(txn, commit_lsn);
 }
 
-/* The entry point that the server looks for in an output plugin. */
+/*
+ * The entry point that the server looks for in an output plugin: records of our own are
+ * for our own decoder, everyone else gets text.
+ */
 void
 _PG_output_plugin_init(OutputPluginCallbacks *cb)
 {
+	if (queue == NULL)
+	{
+		derive_external_callbacks(cb);
+		return;
+	}
 	cb->startup_cb = plugin_startup;
 	cb->begin_cb = plugin_begin;
 	cb->change_cb = plugin_change;

@@ -21,13 +21,15 @@
 
 /* Makes the sending end, in context. */
 DecoderQueue *
-derive_queue_attach(shm_mq_handle *handle, Pipeline *pipeline, MemoryContext context)
+derive_queue_attach(shm_mq_handle *handle, Pipeline *pipeline, void (*full)(void),
+					MemoryContext context)
 {
 	DecoderQueue *queue = MemoryContextAllocZero(context, sizeof(DecoderQueue));
 
 	derive_wire_init(&queue->buffer, context);
 	queue->handle = handle;
 	queue->pipeline = pipeline;
+	queue->full = full;
 	return queue;
 }
 
@@ -35,10 +37,14 @@ derive_queue_attach(shm_mq_handle *handle, Pipeline *pipeline, MemoryContext con
 static void
 send_buffer(DecoderQueue *queue, bool flush)
 {
+	shm_mq_result result;
+
 	if (queue->buffer.len == 0)
 		return;
-	if (shm_mq_send(queue->handle, queue->buffer.len, queue->buffer.data, false, flush) !=
-		SHM_MQ_SUCCESS)
+	while ((result = shm_mq_send(queue->handle, queue->buffer.len, queue->buffer.data,
+								 true, flush)) == SHM_MQ_WOULD_BLOCK)
+		queue->full();
+	if (result != SHM_MQ_SUCCESS)
 		ereport(FATAL, (errcode(ERRCODE_ADMIN_SHUTDOWN),
 						errmsg("pg_derive decoder stops because its applier has ended")));
 	pg_atomic_fetch_add_u64(&queue->pipeline->queue_bytes, queue->buffer.len);

@@ -46,17 +46,18 @@ typedef struct StreamSegment
 #define STREAM_QUEUE(segment) \
 	((shm_mq *) ((char *) (segment) + MAXALIGN(sizeof(StreamSegment))))
 
-/* The sending end. */
+/* The sending end.  full is called again and again while the ring is full; it sleeps. */
 typedef struct DecoderQueue
 {
 	WireBuffer buffer; /* records not sent yet */
 	int waited;		   /* transactions since the first COMMIT that waits; 0: none does */
 	shm_mq_handle *handle;
 	Pipeline *pipeline;
+	void (*full)(void);
 } DecoderQueue;
 
-extern DecoderQueue *
-derive_queue_attach(shm_mq_handle *handle, Pipeline *pipeline, MemoryContext context);
+extern DecoderQueue *derive_queue_attach(shm_mq_handle *handle, Pipeline *pipeline,
+										 void (*full)(void), MemoryContext context);
 extern void
 derive_queue_full(DecoderQueue *queue); /* after each record: sends a full buffer */
 extern void

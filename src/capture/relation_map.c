@@ -4,11 +4,11 @@
  *	  Which sources the rows of a physical relation feed.
  *
  * Lives in the decoder.  A row of a partition is a row of every partitioned table
- * above it; columns are matched by name, since partitions may number theirs
- * differently.  Entries are made when a relation's first change is decoded, under
- * the historic snapshot, so they say what was true when the change was made, and
- * made again after an invalidation.  A relation without interest has an entry, too,
- * so that its rows cost one hash lookup.
+ * above it, and one of an inheritance child a row of its parents; columns are matched
+ * by name, since tables below may number theirs differently.  Entries are made when a
+ * relation's first change is decoded, under the historic snapshot, so they say what was
+ * true when the change was made, and made again after an invalidation.  A relation
+ * without interest has an entry, too, so that its rows cost one hash lookup.
  *
  * Layouts outlive entries and interests: the applier keeps each one for as long as
  * the decoder lives.  A layout is used again whenever columns, types and names are
@@ -22,9 +22,13 @@
 
 #include "capture/relation_map.h"
 
+#include "access/genam.h"
 #include "access/sysattr.h"
+#include "access/table.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -291,6 +295,21 @@ derive_map_had_unfed_rows(RelationMap *map, Oid relid, const MapSource *source)
 	return entry->unfed_in == map->transaction || !feeds_source(entry, source);
 }
 
+bool
+derive_map_had_stray_rows(RelationMap *map, const MapSource *source, List *members)
+{
+	HASH_SEQ_STATUS scan;
+	MapEntry *entry;
+	bool found = source->stray_in == map->transaction;
+
+	hash_seq_init(&scan, map->entries);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+		found |= entry->changed_in == map->transaction && feeds_source(entry, source) &&
+				 entry->relid != source->source &&
+				 !list_member_oid(members, entry->relid);
+	return found;
+}
+
 /* Returns the entry of a relation, a new invalid one if need be. */
 static MapEntry *
 enter(RelationMap *map, Oid relid)
@@ -308,8 +327,8 @@ enter(RelationMap *map, Oid relid)
 
 /* Returns a layout that the applier knows or will know, like the given one. */
 static MapLayout *
-share_layout(RelationMap *map, Oid source, int ncolumns, AttrNumber *attnums,
-			 TupleDesc desc)
+share_layout(RelationMap *map, Oid source, bool inherited, int ncolumns,
+			 AttrNumber *attnums, TupleDesc desc)
 {
 	ListCell *lc;
 	MemoryContext old;
@@ -318,7 +337,8 @@ share_layout(RelationMap *map, Oid source, int ncolumns, AttrNumber *attnums,
 	foreach (lc, map->layouts)
 	{
 		shared = lfirst(lc);
-		if (shared->layout.source == source && shared->layout.ncolumns == ncolumns &&
+		if (shared->layout.source == source && shared->layout.inherited == inherited &&
+			shared->layout.ncolumns == ncolumns &&
 			memcmp(shared->layout.attnums, attnums, sizeof(AttrNumber) * ncolumns) == 0 &&
 			equalTupleDescs(shared->layout.desc, desc))
 			return shared;
@@ -328,6 +348,7 @@ share_layout(RelationMap *map, Oid source, int ncolumns, AttrNumber *attnums,
 	shared = palloc0(sizeof(MapLayout));
 	shared->layout.id = map->next_layout++;
 	shared->layout.source = source;
+	shared->layout.inherited = inherited;
 	shared->layout.ncolumns = ncolumns;
 	shared->layout.attnums = palloc(sizeof(AttrNumber) * Max(ncolumns, 1));
 	memcpy(shared->layout.attnums, attnums, sizeof(AttrNumber) * ncolumns);
@@ -390,7 +411,8 @@ match_columns(RelationMap *map, MapFeed *feed, Relation rel, Relation source)
 			return false;
 		ncolumns++;
 	}
-	feed->layout = share_layout(map, feed->source->source, ncolumns, attnums,
+	feed->layout = share_layout(map, feed->source->source, rel != source, ncolumns,
+								attnums,
 								derive_layout_make_desc(desc, ncolumns, attnums));
 	return true;
 }
@@ -446,7 +468,30 @@ prepare_deforming(MapEntry *entry, Relation rel)
 	entry->new_slot = MakeSingleTupleTableSlot(entry->desc, &TTSOpsHeapTuple);
 }
 
-/* Returns the relation and its partition ancestors that are of interest (MapSource). */
+/* Adds the tables that a table inherits from, at any distance, to a list, each once. */
+static List *
+add_parents(Relation inherits, Oid relid, List *relids)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	List *parents = NIL;
+	ListCell *lc;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	while ((tuple = systable_getnext(scan)) != NULL)
+		parents = lappend_oid(parents, ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
+	systable_endscan(scan);
+	foreach (lc, parents)
+		if (!list_member_oid(relids, lfirst_oid(lc)))
+			relids = add_parents(inherits, lfirst_oid(lc),
+								 lappend_oid(relids, lfirst_oid(lc)));
+	return relids;
+}
+
+/* Returns the relation and those above it that are of interest (MapSource). */
 static List *
 find_fed(RelationMap *map, Relation rel)
 {
@@ -456,6 +501,13 @@ find_fed(RelationMap *map, Relation rel)
 
 	if (rel->rd_rel->relispartition)
 		relids = list_concat(relids, get_partition_ancestors(RelationGetRelid(rel)));
+	else
+	{
+		Relation inherits = table_open(InheritsRelationId, AccessShareLock);
+
+		relids = add_parents(inherits, RelationGetRelid(rel), relids);
+		table_close(inherits, AccessShareLock);
+	}
 	foreach (lc, relids)
 	{
 		Oid relid = lfirst_oid(lc);
@@ -482,6 +534,10 @@ fill(RelationMap *map, MapEntry *entry, Relation rel)
 	foreach (lc, fed)
 		if (entry->changed_in == map->transaction && !feeds_source(entry, lfirst(lc)))
 			entry->unfed_in = map->transaction;
+	for (int i = 0; i < entry->nfeeds; i++)
+		if (entry->changed_in == map->transaction &&
+			!list_member_ptr(fed, entry->feeds[i].source))
+			entry->feeds[i].source->stray_in = map->transaction;
 	if (entry->context)
 		MemoryContextDelete(entry->context);
 	entry->context = NULL;

@@ -17,8 +17,9 @@ typedef struct MapSource
 {
 	Oid source; /* hash key */
 	Bitmapset *columns;
-	bool every;		/* all columns, whatever they are, and updates that change nothing */
-	uint64 lost_in; /* number of the transaction in which a LOST was sent */
+	bool every;		 /* all columns, whatever they are, and updates that change nothing */
+	uint64 lost_in;	 /* number of the transaction in which a LOST was sent */
+	uint64 stray_in; /* the last one that fed it rows of what then did not belong to it */
 } MapSource;
 
 /* A layout that the applier has got or will get before its first row. */
@@ -80,6 +81,13 @@ extern MapEntry *derive_map_lookup(RelationMap *map, Relation rel);
 /* Returns true if this transaction changed rows of relid that were not fed to source. */
 extern bool
 derive_map_had_unfed_rows(RelationMap *map, Oid relid, const MapSource *source);
+
+/*
+ * Returns true if this transaction fed rows to source of a relation that is neither the
+ * source nor one of its members (oids) any more.
+ */
+extern bool
+derive_map_had_stray_rows(RelationMap *map, const MapSource *source, List *members);
 extern List *derive_map_sources(RelationMap *map);
 extern MapSource *derive_map_find_source(RelationMap *map, Oid relid);
 extern bool derive_map_any_invalidated(RelationMap *map);

@@ -9,6 +9,11 @@
  * the snapshot builder, which waits in a lock without a word, the decoder waits
  * beforehand and says for which one.
  *
+ * What a slot may retain is limited by pg_derive.max_retained_wal: the decoder looks when
+ * it reads and when it waits, also while it waits for a slot to be created, and gives the
+ * slot up (derive_slot_abandon); the launcher does so for slots that nobody reads.  The
+ * applier finds the slot missing and has the views repaired.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -17,6 +22,7 @@
 
 #include "access/xlog.h"
 #include "base/compat.h"
+#include "base/settings.h"
 #include "base/step.h"
 #include "capture/plugin.h"
 #include "capture/stream.h"
@@ -25,7 +31,7 @@
 #include "replication/logical.h"
 #include "replication/slot.h"
 #include "storage/procarray.h"
-#include "storage/standbydefs.h"
+#include "storage/standby.h"
 #include "utils/resowner.h"
 
 char *
@@ -34,14 +40,143 @@ derive_stream_slot_name(Oid dboid)
 	return psprintf("pg_derive_%u", dboid);
 }
 
-bool
-derive_stream_slot_usable(Oid dboid)
+/* Returns true if a slot belongs to the pipeline of a database. */
+static bool
+is_ours(const ReplicationSlot *slot, Oid dboid)
 {
-	ReplicationSlot *slot = SearchNamedReplicationSlot(derive_stream_slot_name(dboid),
-													   true);
-
-	return slot != NULL && !derive_compat_slot_is_lost(slot);
+	return slot->data.database == dboid &&
+		   strcmp(NameStr(slot->data.plugin), DERIVE_PLUGIN_NAME) == 0;
 }
+
+void
+derive_stream_slot_state(Oid dboid, SlotState *state)
+{
+	char *name = derive_stream_slot_name(dboid);
+	ReplicationSlot *slot = SearchNamedReplicationSlot(name, true);
+
+	memset(state, 0, sizeof(SlotState));
+	pfree(name);
+	if (slot == NULL || !is_ours(slot, dboid))
+		return;
+	SpinLockAcquire(&slot->mutex);
+	state->exists = true;
+	state->synced = derive_compat_slot_is_synced(slot);
+	state->confirmed_lsn = slot->data.confirmed_flush;
+	if (derive_compat_slot_is_lost(slot))
+		state->lost = derive_compat_slot_lost_wal(slot)
+						  ? "it retained more than max_slot_wal_keep_size"
+						  : "see pg_replication_slots and the server's log";
+	SpinLockRelease(&slot->mutex);
+}
+
+void
+derive_stream_slot_drop(Oid dboid)
+{
+	SlotState state;
+
+	derive_stream_slot_state(dboid, &state);
+	if (state.exists)
+		ReplicationSlotDrop(derive_stream_slot_name(dboid), false);
+}
+
+/* ---------- the limit of what a slot retains ---------- */
+
+/* Returns true if a slot that retains WAL from restart_lsn on keeps more than allowed. */
+static bool
+exceeds_limit(XLogRecPtr restart_lsn, XLogRecPtr flushed)
+{
+	return derive_max_retained_wal > 0 && !XLogRecPtrIsInvalid(restart_lsn) &&
+		   flushed > restart_lsn &&
+		   (flushed - restart_lsn) / (1024 * 1024) >= (uint64) derive_max_retained_wal;
+}
+
+/*
+ * Does now and then, while the slot retains a good part of what it may, what lets it
+ * advance: asks for a tick, which an idle applier runs seldom, and logs the running
+ * transactions, since it lets go of the log only where such a record is.
+ */
+static void
+help_advance(Pipeline *pipeline, XLogRecPtr flushed)
+{
+	static XLogRecPtr last = InvalidXLogRecPtr;
+	uint64 part = (uint64) derive_max_retained_wal * 1024 * 1024 / 8;
+
+	if (derive_max_retained_wal == 0 ||
+		MyReplicationSlot->data.restart_lsn + 2 * part > flushed || last + part > flushed)
+		return;
+	last = flushed;
+	pg_atomic_fetch_add_u64(&pipeline->tick_request, 1);
+	derive_pipeline_wake_applier(pipeline);
+	(void) LogStandbySnapshot();
+}
+
+bool
+derive_slot_exceeds_limit(Pipeline *pipeline, XLogRecPtr flushed)
+{
+	if (MyReplicationSlot == NULL)
+		return false;
+	help_advance(pipeline, flushed);
+	return exceeds_limit(MyReplicationSlot->data.restart_lsn, flushed);
+}
+
+void
+derive_slot_abandon(void)
+{
+	char *name = derive_stream_slot_name(MyDatabaseId);
+	bool persistent = MyReplicationSlot->data.persistency == RS_PERSISTENT;
+
+	ReplicationSlotRelease(); /* drops an ephemeral one */
+	if (persistent)
+		ReplicationSlotDrop(name, true);
+	pfree(name);
+}
+
+/* Returns the database of a slot if it is a pipeline's that is to be shed, else InvalidOid. */
+static Oid
+database_to_shed(ReplicationSlot *slot, XLogRecPtr flushed)
+{
+	Oid dboid = InvalidOid;
+
+	LWLockAcquire(ReplicationSlotControlLock, LW_SHARED);
+	if (slot->in_use)
+	{
+		SpinLockAcquire(&slot->mutex);
+		if (is_ours(slot, slot->data.database) && slot->active_pid == 0 &&
+			exceeds_limit(slot->data.restart_lsn, flushed))
+			dboid = slot->data.database;
+		SpinLockRelease(&slot->mutex);
+	}
+	LWLockRelease(ReplicationSlotControlLock);
+	return dboid;
+}
+
+void
+derive_stream_shed_idle(void)
+{
+	XLogRecPtr flushed = GetFlushRecPtr(NULL);
+
+	for (int i = 0; i < max_replication_slots; i++)
+	{
+		ReplicationSlot *slot = &ReplicationSlotCtl->replication_slots[i];
+		Oid dboid = database_to_shed(slot, flushed);
+		char *name = OidIsValid(dboid) ? derive_stream_slot_name(dboid) : NULL;
+		Pipeline *pipeline;
+
+		if (name == NULL || strcmp(NameStr(slot->data.name), name) != 0)
+			continue;
+		pipeline = derive_pipeline_find(dboid);
+		if (pipeline != NULL)
+			pg_atomic_write_u32(&pipeline->shed, 1);
+		ereport(LOG,
+				(errmsg("replication slot \"%s\", which nobody reads, is dropped", name),
+				 errdetail("It retained more than pg_derive.max_retained_wal."),
+				 errhint("See derive.pipelines for why the pipeline does not run.")));
+		ReplicationSlotDrop(name, true);
+		pfree(name);
+	}
+}
+
+/* ---------- acquisition ---------- */
 
 /* Throws if the server is not set up for logical decoding. */
 static void
@@ -67,8 +202,7 @@ check_requirements(void)
 static void
 check_ours(const char *name)
 {
-	if (MyReplicationSlot->data.database == MyDatabaseId &&
-		strcmp(NameStr(MyReplicationSlot->data.plugin), DERIVE_PLUGIN_NAME) == 0)
+	if (is_ours(MyReplicationSlot, MyDatabaseId))
 		return;
 	ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 					errmsg("replication slot \"%s\" exists but is not pg_derive's", name),

@@ -20,4 +20,10 @@
 extern bool
 derive_slot_acquire(Pipeline *pipeline, XLogReaderRoutine *routine, void (*nap)(void));
 
+/* Says whether the acquired slot retains more than pg_derive.max_retained_wal. */
+extern bool derive_slot_exceeds_limit(Pipeline *pipeline, XLogRecPtr flushed);
+
+/* Releases the acquired slot and drops it; decoding must have ended. */
+extern void derive_slot_abandon(void);
+
 #endif /* DERIVE_CAPTURE_SLOT_H */

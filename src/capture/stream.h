@@ -59,7 +59,21 @@ extern void derive_stream_confirm(ChangeStream *stream, XLogRecPtr lsn);
 /* Name of the slot of a database: "pg_derive_<oid>"; palloc'd. */
 extern char *derive_stream_slot_name(Oid dboid);
 
-/* Says whether that slot exists and still has its WAL. */
-extern bool derive_stream_slot_usable(Oid dboid);
+/* What there is to know of that slot; also in the launcher. */
+typedef struct SlotState
+{
+	bool exists;	  /* and is ours */
+	const char *lost; /* why the server has invalidated it, or NULL */
+	bool synced;	  /* copied from the primary while this server was a standby */
+	XLogRecPtr confirmed_lsn;
+} SlotState;
+
+extern void derive_stream_slot_state(Oid dboid, SlotState *state);
+
+/* Drops that slot if it exists and is ours, waiting for a decoder that is about to end. */
+extern void derive_stream_slot_drop(Oid dboid);
+
+/* Drops slots that nobody reads and that retain more than pg_derive.max_retained_wal. */
+extern void derive_stream_shed_idle(void);
 
 #endif /* DERIVE_CAPTURE_STREAM_H */

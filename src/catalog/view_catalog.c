@@ -33,14 +33,19 @@
 #include "utils/pg_lsn.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 /* What view_from_tuple reads. */
 static const char view_columns[] =
 	"SELECT v.view::pg_catalog.oid, v.id, v.definition::pg_catalog.oid,"
 	" v.state_table::pg_catalog.oid, v.key, v.paused, v.refreshes,"
 	" p.state, p.reason, p.frontier::pg_catalog.text, p.refreshes, v.xmin,"
-	" p.frontier_lsn, v.part_of::pg_catalog.oid, v.query::pg_catalog.oid"
+	" p.frontier_lsn, v.part_of::pg_catalog.oid, v.query::pg_catalog.oid,"
+	" (pg_catalog.date_part('epoch', w.refresh_every)"
+	" OPERATOR(pg_catalog.*) 1000)::pg_catalog.int8, v.key_given"
 	" FROM derive_state.view v"
+	" JOIN derive_state.view w"
+	" ON w.view OPERATOR(pg_catalog.=) COALESCE(v.part_of, v.view)"
 	" LEFT JOIN derive_state.progress p ON p.id OPERATOR(pg_catalog.=) v.id";
 
 /* Says whether the extension is installed in this database. */
@@ -48,6 +53,43 @@ bool
 derive_catalog_extension_exists(void)
 {
 	return OidIsValid(get_extension_oid(DERIVE_EXTENSION, true));
+}
+
+/* Runs a statement with parameters and checks its kind; the caller is connected. */
+static void
+execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
+		bool read_only, int expected)
+{
+	int rc = SPI_execute_with_args(sql, nargs, types, values, nulls, read_only, 0);
+
+	if (rc != expected)
+		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(rc), sql);
+}
+
+/*
+ * Throws if the extension's objects in this database are not of the library's version.  In a
+ * transaction, with a snapshot.
+ */
+void
+derive_catalog_check_version(void)
+{
+	char *installed;
+
+	SPI_connect();
+	execute("SELECT extversion FROM pg_catalog.pg_extension"
+			" WHERE extname OPERATOR(pg_catalog.=) '" DERIVE_EXTENSION "'",
+			0, NULL, NULL, NULL, true, SPI_OK_SELECT);
+	installed = SPI_processed > 0
+					? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)
+					: NULL;
+	if (installed != NULL && strcmp(installed, DERIVE_VERSION) != 0)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("extension pg_derive is of version %s, the library of version %s: "
+					"run ALTER EXTENSION pg_derive UPDATE",
+					installed, DERIVE_VERSION)));
+	SPI_finish();
 }
 
 /*
@@ -87,17 +129,6 @@ bool
 derive_catalog_has_outbox(Oid relid)
 {
 	return has_row("outbox", relid);
-}
-
-/* Runs a statement with parameters and checks its kind; the caller is connected. */
-static void
-execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
-		bool read_only, int expected)
-{
-	int rc = SPI_execute_with_args(sql, nargs, types, values, nulls, read_only, 0);
-
-	if (rc != expected)
-		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(rc), sql);
 }
 
 /* Returns a column as oid, InvalidOid for NULL. */
@@ -159,6 +190,8 @@ view_from_tuple(HeapTuple tuple, TupleDesc desc)
 	v->frontier_lsn = (XLogRecPtr) get_int64(tuple, desc, 13);
 	v->part_of = get_oid(tuple, desc, 14);
 	v->query = get_oid(tuple, desc, 15);
+	v->refresh_every = get_int64(tuple, desc, 16);
+	v->key_given = DatumGetBool(SPI_getbinval(tuple, desc, 17, &isnull));
 	return v;
 }
 
@@ -186,8 +219,7 @@ derive_catalog_read_frontier(CatalogFrontier *frontier)
 
 	execute(
 		"SELECT frontier::pg_catalog.text, applied_lsn, restart_lsn, system_identifier,"
-		" published_lsn"
-		" FROM derive_state.frontier",
+		" timeline, database, published_lsn FROM derive_state.frontier",
 		0, NULL, NULL, NULL, true, SPI_OK_SELECT);
 	if (SPI_processed == 0)
 		return false;
@@ -197,7 +229,9 @@ derive_catalog_read_frontier(CatalogFrontier *frontier)
 	frontier->applied_lsn = DatumGetLSN(SPI_getbinval(tuple, desc, 2, &isnull));
 	frontier->restart_lsn = DatumGetLSN(SPI_getbinval(tuple, desc, 3, &isnull));
 	frontier->system_identifier = (uint64) get_int64(tuple, desc, 4);
-	frontier->published_lsn = DatumGetLSN(SPI_getbinval(tuple, desc, 5, &isnull));
+	frontier->timeline = (TimeLineID) get_int64(tuple, desc, 5);
+	frontier->database = DatumGetObjectId(SPI_getbinval(tuple, desc, 6, &isnull));
+	frontier->published_lsn = DatumGetLSN(SPI_getbinval(tuple, desc, 7, &isnull));
 	return true;
 }
 
@@ -206,31 +240,33 @@ void
 derive_catalog_write_frontier(const CatalogFrontier *frontier)
 {
 	static SPIPlanPtr update = NULL;
-	Oid types[5] = {TEXTOID, LSNOID, LSNOID, INT8OID, LSNOID};
-	Datum values[5];
+	Oid types[7] = {TEXTOID, LSNOID, LSNOID, INT8OID, INT8OID, OIDOID, LSNOID};
+	Datum values[7];
 
 	values[0] = CStringGetTextDatum(frontier->frontier);
 	values[1] = LSNGetDatum(frontier->applied_lsn);
 	values[2] = LSNGetDatum(frontier->restart_lsn);
 	values[3] = Int64GetDatum((int64) frontier->system_identifier);
-	values[4] = LSNGetDatum(frontier->published_lsn);
+	values[4] = Int64GetDatum((int64) frontier->timeline);
+	values[5] = ObjectIdGetDatum(frontier->database);
+	values[6] = LSNGetDatum(frontier->published_lsn);
 
 	if (update == NULL)
 	{
 		update = SPI_prepare(
 			"UPDATE derive_state.frontier SET frontier = $1::pg_catalog.pg_snapshot,"
 			" applied_lsn = $2, restart_lsn = $3, system_identifier = $4,"
-			" published_lsn = $5",
-			5, types);
+			" timeline = $5, database = $6, published_lsn = $7",
+			7, types);
 		if (update == NULL || SPI_keepplan(update) != 0)
 			elog(ERROR, "could not prepare the update of the frontier");
 	}
 	if (SPI_execute_plan(update, values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not update the frontier");
 	if (SPI_processed == 0)
-		execute(
-			"INSERT INTO derive_state.frontier VALUES ($1::pg_catalog.pg_snapshot, $2, $3, $4, $5)",
-			5, types, values, NULL, false, SPI_OK_INSERT);
+		execute("INSERT INTO derive_state.frontier"
+				" VALUES ($1::pg_catalog.pg_snapshot, $2, $3, $4, $5, $6, $7)",
+				7, types, values, NULL, false, SPI_OK_INSERT);
 }
 
 /* Writes a view's progress, in the tick's transaction; frontier may be NULL. */
@@ -257,7 +293,9 @@ derive_catalog_write_progress(int64 id, const char *state, const char *reason,
 		" VALUES ($1, $2, $3, $4::pg_catalog.pg_snapshot, $5, $6)"
 		" ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, reason = EXCLUDED.reason,"
 		" frontier = EXCLUDED.frontier, frontier_lsn = EXCLUDED.frontier_lsn,"
-		" refreshes = EXCLUDED.refreshes",
+		" refreshes = EXCLUDED.refreshes, since = CASE"
+		" WHEN progress.state OPERATOR(pg_catalog.=) EXCLUDED.state THEN progress.since"
+		" ELSE EXCLUDED.since END",
 		6, types, values, nulls, false, SPI_OK_INSERT);
 }
 
@@ -268,6 +306,52 @@ derive_catalog_delete_orphans(void)
 	execute("DELETE FROM derive_state.progress p WHERE NOT EXISTS"
 			" (SELECT 1 FROM derive_state.view v WHERE v.id OPERATOR(pg_catalog.=) p.id)",
 			0, NULL, NULL, NULL, false, SPI_OK_DELETE);
+}
+
+/* Notes a difference that an audit found; the rows as JSON, either may be NULL. */
+void
+derive_catalog_insert_audit(int64 id, const char *kind, const char *expected,
+							const char *actual)
+{
+	Oid types[4] = {INT8OID, TEXTOID, TEXTOID, TEXTOID};
+	Datum values[4];
+	char nulls[5] = "    ";
+
+	values[0] = Int64GetDatum(id);
+	values[1] = CStringGetTextDatum(kind);
+	values[2] = expected ? CStringGetTextDatum(expected) : (Datum) 0;
+	values[3] = actual ? CStringGetTextDatum(actual) : (Datum) 0;
+	if (expected == NULL)
+		nulls[2] = 'n';
+	if (actual == NULL)
+		nulls[3] = 'n';
+	execute("INSERT INTO derive_state.audit (id, kind, expected, actual)"
+			" VALUES ($1, $2, $3::pg_catalog.jsonb, $4::pg_catalog.jsonb)",
+			4, types, values, nulls, false, SPI_OK_INSERT);
+}
+
+/* Keeps the newest differences, and those of views that exist. */
+void
+derive_catalog_trim_audits(void)
+{
+	execute("DELETE FROM derive_state.audit a"
+			" WHERE a.at OPERATOR(pg_catalog.<) (SELECT b.at FROM derive_state.audit b"
+			" ORDER BY b.at DESC OFFSET 1000 LIMIT 1)"
+			" OR NOT EXISTS (SELECT 1 FROM derive_state.view v"
+			" WHERE v.id OPERATOR(pg_catalog.=) a.id)",
+			0, NULL, NULL, NULL, false, SPI_OK_DELETE);
+}
+
+/* Notes that a view has been recomputed, so that what audits found is repaired. */
+void
+derive_catalog_set_repaired(int64 id)
+{
+	Oid types[1] = {INT8OID};
+	Datum values[1] = {Int64GetDatum(id)};
+
+	execute("UPDATE derive_state.audit SET repaired = true"
+			" WHERE id OPERATOR(pg_catalog.=) $1 AND NOT repaired",
+			1, types, values, NULL, false, SPI_OK_UPDATE);
 }
 
 /*
@@ -345,33 +429,44 @@ derive_catalog_next_id(void)
 	return id;
 }
 
+/* Returns a key as an int2[]. */
+static Datum
+key_datum(List *key)
+{
+	int nkeys = list_length(key);
+	Datum *keys = palloc(sizeof(Datum) * Max(nkeys, 1));
+
+	for (int i = 0; i < nkeys; i++)
+		keys[i] = Int16GetDatum((int16) list_nth_int(key, i));
+	return PointerGetDatum(
+		construct_array(keys, nkeys, INT2OID, 2, true, TYPALIGN_SHORT));
+}
+
 /* Adds a view to the catalog. */
 void
 derive_catalog_insert_view(const CatalogNewView *row)
 {
-	Oid types[9] = {OIDOID,	 INT8OID, OIDOID, OIDOID, INT2ARRAYOID,
-					TEXTOID, BOOLOID, OIDOID, OIDOID};
-	Datum values[9];
-	char nulls[10] = "         ";
-	int nkeys = list_length(row->key);
-	Datum *keys = palloc(sizeof(Datum) * Max(nkeys, 1));
-
-	for (int i = 0; i < nkeys; i++)
-		keys[i] = Int16GetDatum((int16) list_nth_int(row->key, i));
+	Oid types[11] = {OIDOID,  INT8OID, OIDOID, OIDOID,		INT2ARRAYOID, TEXTOID,
+					 BOOLOID, OIDOID,  OIDOID, INTERVALOID, BOOLOID};
+	Datum values[11];
+	char nulls[12] = "           ";
 
 	values[0] = ObjectIdGetDatum(row->view);
 	values[1] = Int64GetDatum(row->id);
 	values[2] = ObjectIdGetDatum(row->definition);
 	values[3] = ObjectIdGetDatum(row->state_table);
-	values[4] = PointerGetDatum(
-		construct_array(keys, nkeys, INT2OID, 2, true, TYPALIGN_SHORT));
+	values[4] = key_datum(row->key);
 	values[5] = CStringGetTextDatum(row->rule);
 	values[6] = BoolGetDatum(row->paused);
 	values[7] = ObjectIdGetDatum(row->part_of);
 	values[8] = ObjectIdGetDatum(row->query);
+	values[9] = IntervalPGetDatum(row->refresh_every);
+	values[10] = BoolGetDatum(row->key_given);
+	if (row->refresh_every == NULL)
+		nulls[9] = 'n';
 	if (!OidIsValid(row->state_table))
 		nulls[3] = 'n';
-	if (nkeys == 0)
+	if (row->key == NIL)
 		nulls[4] = 'n';
 	if (!OidIsValid(row->part_of))
 		nulls[7] = 'n';
@@ -379,9 +474,9 @@ derive_catalog_insert_view(const CatalogNewView *row)
 	SPI_connect();
 	execute_trusted(
 		"INSERT INTO derive_state.view"
-		" (view, id, definition, state_table, key, rule, paused, part_of, query)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-		9, types, values, nulls, SPI_OK_INSERT);
+		" (view, id, definition, state_table, key, rule, paused, part_of, query,"
+		" refresh_every, key_given) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+		11, types, values, nulls, SPI_OK_INSERT);
 	SPI_finish();
 }
 
@@ -425,5 +520,80 @@ derive_catalog_ask_refresh(Oid view)
 	execute_for_view(
 		"UPDATE derive_state.view SET refreshes = refreshes OPERATOR(pg_catalog.+) 1"
 		" WHERE $1 OPERATOR(pg_catalog.=) ANY (ARRAY[view, part_of])",
+		view, SPI_OK_UPDATE);
+}
+
+/* Replaces how a view is maintained, see view_catalog.h. */
+void
+derive_catalog_redefine_view(const CatalogNewView *row)
+{
+	Oid types[6] = {OIDOID, INT8OID, OIDOID, OIDOID, INT2ARRAYOID, TEXTOID};
+	Datum values[6];
+	char nulls[7] = "      ";
+
+	values[0] = ObjectIdGetDatum(row->view);
+	values[1] = Int64GetDatum(row->id);
+	values[2] = ObjectIdGetDatum(row->definition);
+	values[3] = ObjectIdGetDatum(row->state_table);
+	values[4] = key_datum(row->key);
+	values[5] = CStringGetTextDatum(row->rule);
+	if (!OidIsValid(row->state_table))
+		nulls[3] = 'n';
+	if (row->key == NIL)
+		nulls[4] = 'n';
+
+	SPI_connect();
+	execute_trusted("UPDATE derive_state.view SET id = $2, definition = $3,"
+					" state_table = $4, key = $5, rule = $6"
+					" WHERE view OPERATOR(pg_catalog.=) $1",
+					6, types, values, nulls, SPI_OK_UPDATE);
+	SPI_finish();
+}
+
+/* Returns the derived views that read a relation, see view_catalog.h. */
+List *
+derive_catalog_readers(Oid relid, bool derived)
+{
+	Oid types[2] = {OIDOID, BOOLOID};
+	Datum values[2] = {ObjectIdGetDatum(relid), BoolGetDatum(derived)};
+	MemoryContext caller = CurrentMemoryContext;
+	List *result = NIL;
+
+	SPI_connect();
+	execute_trusted(
+		"WITH RECURSIVE up(relid) AS (SELECT $1 UNION"
+		" SELECT n.relid FROM up, LATERAL (SELECT r.ev_class FROM pg_catalog.pg_depend d"
+		"   JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid"
+		"   WHERE d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass"
+		"   AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass"
+		"   AND d.refobjid = up.relid"
+		"   UNION ALL SELECT v.view FROM derive_state.view v"
+		"   WHERE $2 AND v.part_of IS NULL AND v.query = up.relid) n(relid))"
+		" SELECT v.view::pg_catalog.oid FROM derive_state.view v, up"
+		" WHERE v.part_of IS NULL AND v.query = up.relid ORDER BY v.id",
+		2, types, values, NULL, SPI_OK_SELECT);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		MemoryContext spi = MemoryContextSwitchTo(caller);
+
+		result = lappend_oid(result,
+							 get_oid(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+		MemoryContextSwitchTo(spi);
+	}
+	SPI_finish();
+	return result;
+}
+
+/* Gives a view and its stages new ids, see view_catalog.h. */
+void
+derive_catalog_move_to_end(Oid view)
+{
+	execute_for_view(
+		"UPDATE derive_state.view v SET id = n.id FROM"
+		" (SELECT o.view, pg_catalog.nextval('derive_state.view_id') AS id FROM"
+		" (SELECT w.view FROM derive_state.view w"
+		" WHERE $1 OPERATOR(pg_catalog.=) ANY (ARRAY[w.view, w.part_of])"
+		" ORDER BY w.id OFFSET 0) o) n"
+		" WHERE v.view OPERATOR(pg_catalog.=) n.view",
 		view, SPI_OK_UPDATE);
 }

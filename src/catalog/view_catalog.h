@@ -25,8 +25,11 @@ typedef struct CatalogView
 	Oid definition;	 /* ordinary view that holds the block that is maintained */
 	Oid state_table; /* InvalidOid: none */
 	List *key;		 /* int list of attnos; NIL: none */
+	bool key_given;	 /* by the user */
 	bool paused;
-	int64 refreshes;	/* asked for */
+	int64 refreshes; /* asked for */
+	int64
+		refresh_every; /* ms after which what is not in the log is read again; 0: never */
 	TransactionId xmin; /* that wrote this row */
 
 	/* progress; state is NULL if the applier has not seen the view yet */
@@ -45,6 +48,8 @@ typedef struct CatalogFrontier
 	XLogRecPtr restart_lsn;
 	XLogRecPtr published_lsn;
 	uint64 system_identifier;
+	TimeLineID timeline;
+	Oid database;
 } CatalogFrontier;
 
 /* A new row of derive_state.view. */
@@ -57,12 +62,15 @@ typedef struct CatalogNewView
 	Oid definition;
 	Oid state_table;
 	List *key;
+	bool key_given;
 	const char *rule;
 	bool paused;
+	Interval *refresh_every; /* NULL: when it is asked for */
 } CatalogNewView;
 
 extern bool derive_catalog_extension_exists(void);
 extern bool derive_catalog_has_view(Oid relid);
+extern void derive_catalog_check_version(void);
 extern bool derive_catalog_has_outbox(Oid relid);
 
 /* For the applier: an SPI connection and a snapshot must be there. */
@@ -73,6 +81,10 @@ extern void derive_catalog_write_progress(int64 id, const char *state, const cha
 										  const char *frontier, XLogRecPtr frontier_lsn,
 										  int64 refreshes_done);
 extern void derive_catalog_delete_orphans(void);
+extern void derive_catalog_insert_audit(int64 id, const char *kind, const char *expected,
+										const char *actual);
+extern void derive_catalog_trim_audits(void);
+extern void derive_catalog_set_repaired(int64 id);
 
 /* For SQL functions: these become the extension's owner around their work. */
 extern CatalogView *derive_catalog_find_view(Oid view);
@@ -82,5 +94,17 @@ extern void derive_catalog_insert_view(const CatalogNewView *row);
 extern void derive_catalog_delete_view(Oid view);
 extern void derive_catalog_set_paused(Oid view, bool paused);
 extern void derive_catalog_ask_refresh(Oid view);
+
+/* Replaces what a view's row says of how it is maintained, and its id. */
+extern void derive_catalog_redefine_view(const CatalogNewView *row);
+
+/*
+ * Returns the derived views (oids, sources before readers) whose queries read a relation,
+ * through ordinary views at any distance; derived: or through other derived views.
+ */
+extern List *derive_catalog_readers(Oid relid, bool derived);
+
+/* Gives a view and its stages new ids, behind all others: it will be compared anew. */
+extern void derive_catalog_move_to_end(Oid view);
 
 #endif /* DERIVE_CATALOG_VIEW_CATALOG_H */

@@ -22,8 +22,9 @@
 
 typedef struct RowLayout
 {
-	uint32 id;	/* unique within the life of a decoder */
-	Oid source; /* relation whose rows these are (root of a partition tree) */
+	uint32 id;		/* unique within the life of a decoder */
+	Oid source;		/* relation whose rows these are (root of a tree) */
+	bool inherited; /* they are stored in a table below: no rows of ONLY the source */
 	int ncolumns;
 	AttrNumber *attnums; /* [ncolumns], of the source, ascending */
 	TupleDesc desc;		 /* 1 + ncolumns attributes: sign, then the columns */

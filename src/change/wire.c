@@ -51,6 +51,7 @@ typedef struct WireLayout
 	WireHeader header;
 	uint32 id;
 	Oid source;
+	bool inherited;
 	int32 ncolumns;
 	/* ncolumns + 1 attributes (fixed part) and ncolumns attnums follow */
 } WireLayout;
@@ -185,6 +186,7 @@ derive_wire_put_layout(WireBuffer *buffer, const RowLayout *layout)
 
 	wire->id = layout->id;
 	wire->source = layout->source;
+	wire->inherited = layout->inherited;
 	wire->ncolumns = layout->ncolumns;
 	for (int i = 0; i <= layout->ncolumns; i++)
 	{
@@ -357,6 +359,7 @@ derive_wire_get_layout(const char *data)
 
 	layout->id = wire->id;
 	layout->source = wire->source;
+	layout->inherited = wire->inherited;
 	layout->ncolumns = wire->ncolumns;
 	layout->desc = CreateTemplateTupleDesc(wire->ncolumns + 1);
 	for (int i = 0; i <= wire->ncolumns; i++)

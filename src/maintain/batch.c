@@ -65,10 +65,13 @@ struct Batch
 	dlist_head kept; /* of KeptTransaction, in commit order */
 	int64 kept_bytes;
 
-	/* the delta that the last row went to; rows of one table come in runs */
-	const RowLayout *last_layout;
-	SourceDelta *last_delta;
-	LayoutFit last_fit;
+	/* the deltas, without ONLY and with it, that the last row went to; rows come in runs */
+	struct
+	{
+		const RowLayout *layout;
+		SourceDelta *delta;
+		LayoutFit fit;
+	} last[2];
 };
 
 /* Makes an empty batch for a stream, in a context of its own. */
@@ -253,38 +256,49 @@ add_row(SourceDelta *delta, const RowLayout *layout, LayoutFit fit, MinimalTuple
 static void
 mark_lost(Cohort *cohort, Oid source, const char *reason)
 {
-	SourceDelta *delta = derive_delta_find(&cohort->deltas, source);
+	for (int only = 0; only <= 1; only++)
+	{
+		SourceDelta *delta = derive_delta_find(&cohort->deltas, source, only);
+
+		if (delta == NULL)
+			continue;
+		delta->lost = true;
+		delta->lost_reason = reason;
+	}
+}
+
+/* Gives a changed row to one of its source's deltas, if that is wanted. */
+static void
+feed_change(Batch *batch, Cohort *cohort, const StreamRecord *record, bool only)
+{
+	SourceDelta *delta = derive_delta_find(&cohort->deltas, record->layout->source, only);
 
 	if (delta == NULL)
 		return;
-	delta->lost = true;
-	delta->lost_reason = reason;
+	if (batch->last[only].layout != record->layout || batch->last[only].delta != delta)
+	{
+		batch->last[only].layout = record->layout;
+		batch->last[only].delta = delta;
+		batch->last[only].fit = layout_fit(record->layout, delta);
+	}
+	if (batch->last[only].fit == FIT_NONE)
+		mark_lost(cohort, delta->relid, "the type of a column changed");
+	if (delta->lost)
+		return;
+	add_row(delta, record->layout, batch->last[only].fit, record->old_row);
+	add_row(delta, record->layout, batch->last[only].fit, record->new_row);
 }
 
 /* Gives one record to a cohort. */
 static void
 feed(Batch *batch, Cohort *cohort, const StreamRecord *record)
 {
-	SourceDelta *delta;
-
 	switch (record->kind)
 	{
 		case STREAM_CHANGE:
-			delta = derive_delta_find(&cohort->deltas, record->layout->source);
-			if (delta == NULL)
-				return;
-			if (batch->last_layout != record->layout || batch->last_delta != delta)
-			{
-				batch->last_layout = record->layout;
-				batch->last_delta = delta;
-				batch->last_fit = layout_fit(record->layout, delta);
-			}
-			if (batch->last_fit == FIT_NONE)
-				mark_lost(cohort, delta->relid, "the type of a column changed");
-			if (delta->lost)
-				return;
-			add_row(delta, record->layout, batch->last_fit, record->old_row);
-			add_row(delta, record->layout, batch->last_fit, record->new_row);
+			feed_change(batch, cohort, record, false);
+			if (!record->layout->inherited)
+				feed_change(batch, cohort, record, true);
 			break;
 		case STREAM_TRUNCATE:
 			mark_lost(cohort, record->source, "it was truncated");
@@ -452,8 +466,7 @@ derive_batch_collect(Batch *batch, List *cohorts, CommitSink *sink, const Fronti
 	StreamRecord record;
 
 	memset(stats, 0, sizeof(BatchStats));
-	batch->last_layout = NULL;
-	batch->last_delta = NULL;
+	memset(batch->last, 0, sizeof(batch->last));
 	replay_kept(batch, cohorts, sink, next, stats);
 	for (;;)
 	{

@@ -34,7 +34,7 @@
 
 /* Returns the delta of a source, or NULL if the set has none. */
 SourceDelta *
-derive_delta_find(DeltaSet *set, Oid relid)
+derive_delta_find(DeltaSet *set, Oid relid, bool only)
 {
 	ListCell *lc;
 
@@ -42,7 +42,7 @@ derive_delta_find(DeltaSet *set, Oid relid)
 	{
 		SourceDelta *delta = (SourceDelta *) lfirst(lc);
 
-		if (delta->relid == relid)
+		if (delta->relid == relid && delta->only == only)
 			return delta;
 	}
 	return NULL;
@@ -210,7 +210,7 @@ replace_rows(SourceDelta *delta, net_hash *hash)
 	while ((entry = net_iterate(hash, &iterator)) != NULL)
 	{
 		*sign_of(entry->row) = entry->net > 0 ? 1 : -1;
-		for (int64 n = Abs(entry->net); n > 0; n--)
+		for (int64 n = llabs(entry->net); n > 0; n--)
 			derive_delta_add_row(delta, entry->row);
 	}
 }

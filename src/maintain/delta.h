@@ -20,6 +20,7 @@
 typedef struct SourceDelta
 {
 	Oid relid;
+	bool only;				  /* without the rows of the tables below it */
 	uint64 layout_generation; /* changes whenever desc does: kept plans are bound to it */
 	int ncolumns;
 	AttrNumber *attnums;   /* [ncolumns] of the source, ascending */
@@ -36,7 +37,10 @@ typedef struct DeltaSet
 	List *sources; /* of SourceDelta, one per source of any view of this cohort */
 } DeltaSet;
 
-extern SourceDelta *derive_delta_find(DeltaSet *set, Oid relid); /* NULL: none */
+
+/* Returns the delta of a relation, with what is below it or without; NULL: none. */
+extern SourceDelta *derive_delta_find(DeltaSet *set, Oid relid, bool only);
+
 extern void
 derive_delta_add_row(SourceDelta *delta, MinimalTuple row); /* row has desc's shape */
 

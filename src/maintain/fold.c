@@ -26,6 +26,7 @@
 
 #include "base/step.h"
 #include "executor/executor.h"
+#include "lib/stringinfo.h"
 #include "maintain/fold.h"
 #include "maintain/fold_math.h"
 #include "maintain/fold_touched.h"
@@ -250,13 +251,21 @@ take_first_state(TupleTableSlot *row, void *arg)
 	MemoryContextSwitchTo(oldcontext);
 }
 
-/* Builds state and view from nothing. */
+/*
+ * Builds state and view from nothing, in order of the keys: what changes together often has
+ * neighbouring keys, and then lies on few pages.
+ */
 void
 derive_fold_build(ViewRun *run)
 {
 	FoldRun fold;
+	StringInfoData sql;
 
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, derive_plan_full_sql(run->plan));
+	for (int i = 1; i <= run->plan->stage->nkeys; i++)
+		appendStringInfo(&sql, "%s%d", i == 1 ? "\nORDER BY " : ", ", i);
 	begin_fold(&fold, run, true);
-	derive_query_run_once(derive_plan_full_sql(run->plan), take_first_state, &fold);
+	derive_query_run_once(sql.data, take_first_state, &fold);
 	end_fold(&fold);
 }

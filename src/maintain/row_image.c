@@ -225,7 +225,7 @@ static MinimalTuple
 form_image(RowShape *shape, const Datum *values, const bool *nulls)
 {
 	make_canonical(shape, values, nulls);
-	return derive_form_minimal_tuple(shape->desc, shape->values, shape->nulls);
+	return derive_compat_form_minimal_tuple(shape->desc, shape->values, shape->nulls);
 }
 
 /* Forms the image of a row (of the descriptor the shape was made of) in CurrentMemoryContext. */
@@ -266,7 +266,7 @@ hash_values(RowShape *shape, const Datum *values, const bool *nulls)
 	for (int i = 0; i < shape->desc->natts; i++)
 		shape->nulls[i] |= shape->nested[i];
 	return hash_image(
-		derive_form_minimal_tuple(shape->desc, shape->values, shape->nulls));
+		derive_compat_form_minimal_tuple(shape->desc, shape->values, shape->nulls));
 }
 
 /* Returns the hash of the row with an image, equal to row_hash; row holds it, too. */

@@ -34,6 +34,7 @@
 #include "maintain/runner.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "shared/progress.h"
 #include "utils/lsyscache.h"
 #include "storage/bufmgr.h"
 #include "utils/memutils.h"
@@ -206,7 +207,7 @@ collect_changed(ViewRunner *runner, DeltaSet *set, QueryKey *key)
 	foreach (lc, runner->plan->sources)
 	{
 		PlanSource *source = (PlanSource *) lfirst(lc);
-		SourceDelta *delta = derive_delta_find(set, source->relid);
+		SourceDelta *delta = derive_delta_find(set, source->relid, source->only);
 		int i = foreach_current_index(lc);
 
 		if (delta == NULL)
@@ -231,7 +232,7 @@ register_deltas(ViewRun *run, DeltaSet *set)
 	while ((i = bms_next_member(run->delta_key.part, i)) >= 0)
 	{
 		PlanSource *source = (PlanSource *) list_nth(run->plan->sources, i);
-		SourceDelta *delta = derive_delta_find(set, source->relid);
+		SourceDelta *delta = derive_delta_find(set, source->relid, source->only);
 
 		derive_query_register(source->delta_name, delta->desc, delta->rows, delta->nrows);
 	}
@@ -320,6 +321,7 @@ derive_runner_apply(ViewRunner *runner, DeltaSet *set, SourceDelta *out,
 			apply_by_kind(&run);
 		leave_run(&run, &scope);
 	}
+	stats->rows_in = run.delta_key.nrows;
 	stats->rows_changed = run.rows_changed;
 	stats->recomputed = false;
 	MemoryContextSwitchTo(oldcontext);
@@ -333,7 +335,7 @@ derive_runner_apply(ViewRunner *runner, DeltaSet *set, SourceDelta *out,
 static bool
 is_empty(Oid relid)
 {
-	Relation rel = table_open(relid, NoLock);
+	Relation rel = table_open(relid, AccessShareLock);
 	bool empty = RelationGetNumberOfBlocks(rel) == 0;
 
 	table_close(rel, NoLock);
@@ -351,8 +353,11 @@ derive_runner_recompute(ViewRunner *runner, bool first, SourceDelta *out,
 
 	begin_run(&run, runner, out);
 	enter_run(&run, runner, &scope);
-	if (first && is_empty(runner->view->relid) &&
-		(runner->state == NULL || is_empty(runner->state->relid)))
+	first = first && is_empty(runner->view->relid) &&
+			(runner->state == NULL || is_empty(runner->state->relid));
+	derive_progress_begin(runner->view->relid,
+						  first ? PROGRESS_BUILDING : PROGRESS_COMPARING);
+	if (first)
 		derive_recompute_build(&run);
 	else
 		derive_recompute_diff(&run);
@@ -363,4 +368,24 @@ derive_runner_recompute(ViewRunner *runner, bool first, SourceDelta *out,
 	stats->chosen = false;
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextDelete(run.context);
+}
+
+/* Prepares to read what the runner maintains, see runner.h. */
+void
+derive_runner_enter(ViewRunner *runner, ViewRun *run, OwnerScope *scope)
+{
+	begin_run(run, runner, NULL);
+	derive_owner_enter(scope, runner->owner);
+	SPI_connect();
+	MemoryContextSwitchTo(run->context);
+}
+
+/* Undoes derive_runner_enter. */
+void
+derive_runner_leave(ViewRun *run, OwnerScope *scope)
+{
+	SPI_finish();
+	derive_owner_leave(scope);
+	MemoryContextSwitchTo(MemoryContextGetParent(run->context));
+	MemoryContextDelete(run->context);
 }

@@ -12,13 +12,14 @@
 #ifndef DERIVE_MAINTAIN_RUNNER_H
 #define DERIVE_MAINTAIN_RUNNER_H
 
-#include "maintain/delta.h"
-#include "plan/plan.h"
+#include "base/owner.h"
+#include "maintain/view_run.h"
 
 typedef struct ViewRunner ViewRunner;
 
 typedef struct RunnerStats
 {
+	int64 rows_in;		/* rows of the deltas that were followed */
 	int64 rows_changed; /* rows of the target inserted, updated or deleted */
 	bool recomputed;
 	bool chosen; /* to be recomputed, though a delta was at hand */
@@ -52,5 +53,13 @@ extern void derive_runner_apply(ViewRunner *runner, DeltaSet *set, SourceDelta *
  */
 extern void derive_runner_recompute(ViewRunner *runner, bool first, SourceDelta *out,
 									RunnerStats *stats);
+
+/*
+ * Prepares to read what the runner maintains, as the view's owner and over an SPI connection
+ * of its own: fills run, whose context becomes current.  Leave restores both and deletes
+ * the context; an error needs no leave.
+ */
+extern void derive_runner_enter(ViewRunner *runner, ViewRun *run, OwnerScope *scope);
+extern void derive_runner_leave(ViewRun *run, OwnerScope *scope);
 
 #endif /* DERIVE_MAINTAIN_RUNNER_H */

@@ -49,6 +49,7 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_relation.h"
+#include "shared/progress.h"
 #include "storage/bufmgr.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -56,6 +57,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#define PROGRESS_ROWS 1000 /* after so many rows derive.progress is brought up to date */
 #define NHINTS 64
 
 typedef struct TargetHint
@@ -472,6 +474,8 @@ static void
 end_change(Target *target)
 {
 	target->changed++;
+	if (target->changed % PROGRESS_ROWS == 0)
+		derive_progress_rows(target->changed);
 	ResetPerTupleExprContext(target->estate);
 }
 

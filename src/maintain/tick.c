@@ -43,6 +43,7 @@
 #include "base/step.h"
 #include "catalog/view_catalog.h"
 #include "executor/spi.h"
+#include "maintain/gap.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/memutils.h"
@@ -54,6 +55,9 @@
 /* Bytes of retained transactions, in units of batch_memory, after which views that
  * are left behind become stale instead. */
 #define RETAIN_FACTOR 16
+
+/* Bytes of log without interest after which the frontier is written, to let go of them. */
+#define IDLE_ADVANCE (64 * 1024)
 
 /* ---------- the maintainer ---------- */
 
@@ -73,7 +77,6 @@ derive_maintainer_create(Pipeline *pipeline, Publisher *publisher)
 											ALLOCSET_DEFAULT_SIZES);
 	m->pipeline = pipeline;
 	m->publisher = publisher;
-	m->system_identifier = GetSystemIdentifier();
 	m->first_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
 
 	StartTransactionCommand();
@@ -82,7 +85,11 @@ derive_maintainer_create(Pipeline *pipeline, Publisher *publisher)
 	m->frontier_stored = derive_catalog_read_frontier(&stored);
 	old = MemoryContextSwitchTo(context);
 	if (m->frontier_stored)
+		m->gap = derive_gap_find(&stored, pg_atomic_read_u32(&pipeline->shed) != 0);
+	m->frontier_stored &= m->gap == NULL;
+	if (m->frontier_stored)
 	{
+		m->stored_restart_lsn = stored.restart_lsn;
 		main_cohort->frontier = derive_frontier_parse(stored.frontier);
 		main_cohort->lsn = stored.applied_lsn;
 		publisher->sink.cursor = stored.published_lsn;
@@ -284,15 +291,28 @@ advance_cohorts(Maintainer *m, const Frontier *next, XLogRecPtr lsn)
 	MemoryContextSwitchTo(old);
 }
 
+/* Says whether what is kept for views left behind, as rows or as log, is too much. */
+static bool
+keeps_too_much(Maintainer *m)
+{
+	XLogRecPtr flushed = GetFlushRecPtr(NULL);
+	XLogRecPtr oldest = derive_batch_oldest_kept(m->batch, flushed);
+
+	if (derive_batch_kept_bytes(m->batch) >=
+		(int64) derive_batch_memory * 1024 * RETAIN_FACTOR)
+		return true;
+	/* half of what is allowed: at the whole of it, all views would lose the log */
+	return derive_max_retained_wal > 0 &&
+		   (flushed - oldest) / (1024 * 1024) >= derive_max_retained_wal / 2;
+}
+
 /* Gives up on views left behind once what is kept for them has grown too large. */
 static void
 bound_retention(Maintainer *m)
 {
 	ListCell *lc;
 
-	if (list_length(m->cohorts) == 1 ||
-		derive_batch_kept_bytes(m->batch) <
-			(int64) derive_batch_memory * 1024 * RETAIN_FACTOR)
+	if (list_length(m->cohorts) == 1 || !keeps_too_much(m))
 		return;
 	foreach (lc, m->views->views)
 	{
@@ -323,6 +343,11 @@ write_progress(Maintainer *m)
 			view->id, derive_view_state_name(view->state), view->reason,
 			behind ? derive_frontier_text(view->cohort->frontier) : NULL,
 			behind ? view->cohort->lsn : InvalidXLogRecPtr, view->refreshes_done);
+		if (view->unrepaired && view->state == VIEW_LIVE)
+		{
+			derive_catalog_set_repaired(view->id);
+			view->unrepaired = false;
+		}
 		view->progress_changed = false;
 		any = true;
 	}
@@ -338,6 +363,9 @@ derive_maintainer_set_all_stale(Maintainer *m, const char *reason, XLogRecPtr st
 {
 	ListCell *lc;
 
+	if (m->frontier_stored || m->gap != NULL)
+		ereport(LOG, (errmsg("derived views are stale: %s", reason),
+					  errdetail("They are recomputed and compared.")));
 	StartTransactionCommand();
 	ForceSyncCommit();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -355,6 +383,7 @@ derive_maintainer_set_all_stale(Maintainer *m, const char *reason, XLogRecPtr st
 	SPI_finish();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	m->frontier_stored = false;
 }
 
 /* Writes the frontier's row. */
@@ -367,9 +396,12 @@ write_frontier(Maintainer *m, XLogRecPtr restart_lsn)
 	row.applied_lsn = derive_main_cohort(m)->lsn;
 	row.restart_lsn = restart_lsn;
 	row.published_lsn = m->publisher->sink.cursor;
-	row.system_identifier = m->system_identifier;
+	row.system_identifier = GetSystemIdentifier();
+	row.timeline = GetWALInsertionTimeLine();
+	row.database = MyDatabaseId;
 	derive_catalog_write_frontier(&row);
 	m->frontier_stored = true;
+	m->stored_restart_lsn = restart_lsn;
 }
 
 /* Counts live views that are not at the pipeline's frontier. */
@@ -451,8 +483,8 @@ publish(Maintainer *m, const TickResult *result, uint64 request, uint64 frontier
 }
 
 /*
- * Writes progress and frontier, as far as this tick has changed them or somebody wants
- * the row.  Returns whether anything was written.
+ * Writes progress and frontier, as far as this tick has changed them, somebody wants
+ * the row, or the slot could let go of some log.  Returns whether anything was written.
  */
 static bool
 store(Maintainer *m, const BatchStats *stats, XLogRecPtr restart_lsn,
@@ -463,7 +495,8 @@ store(Maintainer *m, const BatchStats *stats, XLogRecPtr restart_lsn,
 	SPI_connect();
 	write = write_progress(m);
 	if (write || stats->transactions > 0 || !m->frontier_stored || m->publisher->moved ||
-		frontier_request != m->frontier_request_done)
+		frontier_request != m->frontier_request_done ||
+		restart_lsn > m->stored_restart_lsn + IDLE_ADVANCE)
 	{
 		write_frontier(m, restart_lsn);
 		write = true;
@@ -473,15 +506,16 @@ store(Maintainer *m, const BatchStats *stats, XLogRecPtr restart_lsn,
 }
 
 /*
- * Notes what may be confirmed once all that was committed so far is on disk, which
- * includes earlier ticks if this one wrote nothing; unless a note still waits for that.
+ * Notes what may be confirmed, the stored restart_lsn, once all that was committed so far
+ * is on disk; unless an earlier note still waits for that.  The slot is never ahead of the
+ * frontier's row: where it is, the row is not what this server wrote last.
  */
 static void
-expect_flush(Maintainer *m, XLogRecPtr restart_lsn)
+expect_flush(Maintainer *m)
 {
 	if (!XLogRecPtrIsInvalid(m->unconfirmed_lsn))
 		return;
-	m->unconfirmed_lsn = restart_lsn;
+	m->unconfirmed_lsn = m->stored_restart_lsn;
 	m->unflushed_commit = XactLastCommitEnd;
 }
 
@@ -530,6 +564,8 @@ derive_tick_run(Maintainer *m, TickResult *result)
 		derive_view_process(m, lfirst(lc), next);
 	events = m->publisher->write(m->publisher, m->cohorts, target);
 	DERIVE_STEP("tick-published");
+	if (m->audit != NULL)
+		m->audit(m);
 	reset_deltas(m);
 
 	bound_retention(m);
@@ -544,7 +580,7 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	CommitTransactionCommand();
 	DERIVE_STEP("tick-committed");
 
-	expect_flush(m, restart_lsn);
+	expect_flush(m);
 	if (events > 0)
 		pg_atomic_fetch_add_u64(&m->pipeline->events, 1);
 	m->views->catalog_changed |= m->publisher->reread;
@@ -562,19 +598,22 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	MemoryContextReset(m->tick_context);
 }
 
-TimestampTz
-derive_tick_next_retry(Maintainer *m)
+int64
+derive_tick_next_due(Maintainer *m)
 {
-	TimestampTz first = 0;
+	int64 first = 0;
 	ListCell *lc;
 
 	foreach (lc, m->views->views)
 	{
 		LiveView *view = lfirst(lc);
 
-		if (view->state == VIEW_FAILED && !view->paused && view->retry_at != 0 &&
-			(first == 0 || view->retry_at < first))
-			first = view->retry_at;
+		int64 next = view->state == VIEW_FAILED ? view->retry_at
+					 : view->state == VIEW_LIVE ? view->due_at
+												: 0;
+
+		if (!view->paused && next != 0 && (first == 0 || next < first))
+			first = next;
 	}
 	return first;
 }

@@ -23,10 +23,14 @@ typedef struct Maintainer
 	Publisher *publisher;
 	List *cohorts; /* of Cohort; the first is the main one */
 	Barrier barrier;
-	bool frontier_stored; /* derive_state.frontier has its row */
+	const char *gap;	  /* why the log does not lead on from what is stored, or NULL */
+	bool frontier_stored; /* derive_state.frontier has its row, of this log */
+	XLogRecPtr stored_restart_lsn; /* in that row */
 	uint64 frontier_request_done;
-	uint64 system_identifier;
-	uint64 first_xid; /* transactions before this may have begun without us */
+	void (*audit)(
+		struct Maintainer *m); /* called when all views are at a tick's snapshot,
+										  * or NULL */
+	uint64 first_xid;		   /* transactions before this may have begun without us */
 
 	/* confirmation waits until this commit is on disk */
 	XLogRecPtr unflushed_commit;
@@ -52,8 +56,8 @@ extern void derive_tick_run(Maintainer *m, TickResult *result);
 /* Lets the slot be confirmed as far as commits are on disk; returns true if some wait. */
 extern bool derive_tick_confirm(Maintainer *m);
 
-/* When a failed view is to be tried again; 0: none. */
-extern TimestampTz derive_tick_next_retry(Maintainer *m);
+/* When a failed view is to be tried again, or a copy made again, as by derive_clock_ms; 0: none. */
+extern int64 derive_tick_next_due(Maintainer *m);
 
 /* Returns the cohort whose frontier is the pipeline's. */
 static inline Cohort *

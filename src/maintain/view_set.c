@@ -7,15 +7,17 @@
  * transactions of their own, because reading a catalog takes a snapshot and a
  * tick must take its locks before its snapshot.  What can change:
  *  - the catalog of views, told by catalog_version of the pipeline's entry;
- *  - a relation that a view depends on, told by relcache invalidation: the view
- *    becomes dirty, and its plan, locks and kept statements are made again.
+ *  - a relation that a view depends on, told by relcache invalidation, or a function
+ *    that it calls: the view becomes dirty, and its plan, locks and kept statements are
+ *    made again.
  *
  * Locks of a tick, all taken conditionally, never waiting:
  *  - ROW EXCLUSIVE on each target, which it writes;
- *  - ACCESS SHARE on each source and its partitions, which it reads;
+ *  - ACCESS SHARE on each source and the tables below it, which it reads;
  *  - SHARE UPDATE EXCLUSIVE on each partitioned table among them.  Attaching a
  *    partition takes that lock and no stronger one, and brings rows that the log
- *    does not tell of; so it must not happen between lock and snapshot.
+ *    does not tell of; so it must not happen between lock and snapshot.  Who makes
+ *    an inheritance child takes ACCESS EXCLUSIVE on its parent (src/api/guard.c).
  * A view whose locks cannot be had stays behind for this tick, and so do all
  * views that are joined with it by views over views (its component).
  *
@@ -28,19 +30,24 @@
 
 #include "maintain/view_set.h"
 
+
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "base/clock.h"
 #include "base/compat.h"
 #include "base/owner.h"
+#include "catalog/hidden_parts.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/view_catalog.h"
 #include "commands/tablecmds.h"
 #include "executor/spi.h"
+#include "maintain/functions.h"
 #include "miscadmin.h"
+#include "plan/sources.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "utils/inval.h"
@@ -49,7 +56,6 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
-#include "utils/timestamp.h"
 
 /* ---------- invalidations ---------- */
 
@@ -57,6 +63,9 @@
 
 static Oid invalidated[MAX_INVALIDATED];
 static int ninvalidated = 0;
+static uint32
+	replaced[MAX_INVALIDATED]; /* functions, by their hash in the system cache */
+static int nreplaced = 0;
 static bool all_invalidated = false;
 
 /* Relcache callback: notes a relation; may be called at any time. */
@@ -77,11 +86,34 @@ note_invalidation(Datum arg, Oid relid)
 	}
 }
 
-/* Syscache callback: rights may have changed with roles and their members. */
+/*
+ * Syscache callback: rights may have changed with roles and their members, and the names
+ * that maintenance SQL contains with that of a schema, of which relations are not told.
+ */
 static void
-note_role_change(Datum arg, int cache, uint32 hash)
+note_catalog_change(Datum arg, int cache, uint32 hash)
 {
 	all_invalidated = true;
+}
+
+/* Syscache callback: notes that a function, or all of them (0), may have been replaced. */
+static void
+note_function_change(Datum arg, int cache, uint32 hash)
+{
+	if (hash != 0 && nreplaced < MAX_INVALIDATED)
+		replaced[nreplaced++] = hash;
+	else
+		all_invalidated = true;
+}
+
+/* Says whether a view calls a function that may have been replaced. */
+static bool
+calls_replaced(LiveView *view)
+{
+	for (int i = 0; i < nreplaced; i++)
+		if (derive_functions_contain(view->functions, replaced[i]))
+			return true;
+	return false;
 }
 
 /* Says whether a view's plan or locks were made from a relation. */
@@ -101,7 +133,17 @@ depends_on(LiveView *view, Oid relid)
 bool
 derive_view_set_has_invalidations(void)
 {
-	return all_invalidated || ninvalidated > 0;
+	return all_invalidated || ninvalidated > 0 || nreplaced > 0;
+}
+
+bool
+derive_view_set_is_touched(LiveView *view)
+{
+	bool touched = all_invalidated || calls_replaced(view);
+
+	for (int i = 0; i < ninvalidated && !touched; i++)
+		touched = depends_on(view, invalidated[i]);
+	return touched;
 }
 
 bool
@@ -114,16 +156,13 @@ derive_view_set_is_dirty(ViewSet *set)
 	{
 		LiveView *view = lfirst(lc);
 
-		if (all_invalidated)
-			view->dirty = true;
-		for (int i = 0; i < ninvalidated && !view->dirty; i++)
-			view->dirty = depends_on(view, invalidated[i]);
+		view->dirty |= derive_view_set_is_touched(view);
 		if (view->state == VIEW_FAILED && view->runner == NULL &&
-			view->retry_at <= GetCurrentTimestamp())
+			view->retry_at <= derive_clock_ms())
 			view->dirty = true;
 		dirty |= view->dirty && !view->paused;
 	}
-	ninvalidated = 0;
+	ninvalidated = nreplaced = 0;
 	all_invalidated = false;
 	return dirty;
 }
@@ -142,8 +181,10 @@ derive_view_set_create(Publisher *publisher)
 	set->catalog_changed = true;
 	set->publisher = publisher;
 	CacheRegisterRelcacheCallback(note_invalidation, (Datum) 0);
-	CacheRegisterSyscacheCallback(AUTHOID, note_role_change, (Datum) 0);
-	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, note_role_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, note_catalog_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, note_catalog_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, note_function_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, note_catalog_change, (Datum) 0);
 	return set;
 }
 
@@ -199,7 +240,7 @@ derive_view_set_fail(LiveView *view, const char *reason)
 	int seconds = 1 << Min(view->failures, 8);
 
 	view->failures++;
-	view->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), seconds * 1000L);
+	view->retry_at = derive_clock_ms() + seconds * 1000;
 	derive_view_set_state(view, VIEW_FAILED, reason);
 	ereport(
 		LOG,
@@ -230,6 +271,8 @@ forget_plan(LiveView *view)
 		derive_runner_destroy(view->runner);
 	view->runner = NULL;
 	view->locks = NIL;
+	view->silent = NIL;
+	view->functions = NIL;
 	if (view->plan_context != NULL)
 		MemoryContextDelete(view->plan_context);
 	view->plan_context = NULL;
@@ -246,18 +289,18 @@ add_lock(LiveView *view, Oid relid, LOCKMODE mode)
 	view->locks = lappend(view->locks, lock);
 }
 
-/* Adds the locks of a source and, if it is partitioned, of its partitions. */
+/* Adds the locks of a source and of the tables below it, if they are read. */
 static void
-add_source_locks(LiveView *view, Oid relid)
+add_source_locks(LiveView *view, PlanSource *source)
 {
 	ListCell *lc;
 
-	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
+	if (source->only)
 	{
-		add_lock(view, relid, AccessShareLock);
+		add_lock(view, source->relid, AccessShareLock);
 		return;
 	}
-	foreach (lc, find_all_inheritors(relid, NoLock, NULL))
+	foreach (lc, find_all_inheritors(source->relid, NoLock, NULL))
 	{
 		Oid part = lfirst_oid(lc);
 
@@ -374,15 +417,42 @@ columns_changed(List *before, List *after)
 		PlanSource *old = lfirst(lb);
 		PlanSource *new = lfirst(la);
 
-		if (old->relid == new->relid && !bms_equal(old->columns, new->columns))
+		if (old->relid == new->relid && old->only == new->only &&
+			!bms_equal(old->columns, new->columns))
 			return true;
 	}
 	return false;
 }
 
 /*
+ * Ties the parts of a view that was never maintained here to its table.  Returns false if it
+ * is being restored from a dump, and some are not there yet.
+ */
+static bool
+take_parts(LiveView *view)
+{
+	CatalogView parts = {.view = view->view,
+						 .part_of = view->part_of,
+						 .query = view->query,
+						 .definition = view->definition,
+						 .state_table = view->state_table};
+
+	if (view->state != VIEW_BUILDING)
+		return true;
+	if (!derive_hidden_parts_complete(&parts))
+		return false;
+	if (derive_hidden_parts_tie(&parts))
+	{
+		derive_view_set_state(view, VIEW_STALE, "it was restored from a dump");
+		ereport(LOG, (errmsg("derived view \"%s\" is stale: it was restored from a dump",
+							 get_rel_name(view->view))));
+	}
+	return true;
+}
+
+/*
  * Makes plan, locks and runner of a view.  Returns false if a lock could not be
- * had; then the view stays dirty.  Throws if the query cannot be planned.
+ * had, or the view is not all there; then it stays dirty.  Throws if the query cannot be planned.
  */
 static bool
 make_plan(ViewSet *set, LiveView *view)
@@ -391,6 +461,7 @@ make_plan(ViewSet *set, LiveView *view)
 	MemoryContext context;
 	List *old_locks;
 	List *old_sources;
+	List *old_functions;
 	ViewPlan *plan;
 	OwnerScope scope;
 	Query *query;
@@ -400,7 +471,7 @@ make_plan(ViewSet *set, LiveView *view)
 		!derive_view_set_lock_now(view->definition, AccessShareLock))
 		return false;
 	query = definition_query(view->definition);
-	if (!lock_query_sources(query))
+	if (!lock_query_sources(query) || !take_parts(view))
 		return false;
 
 	old_locks = NIL;
@@ -413,6 +484,7 @@ make_plan(ViewSet *set, LiveView *view)
 		old_locks = lappend(old_locks, copy);
 	}
 	old_sources = copy_sources(view);
+	old_functions = derive_functions_copy(view->functions);
 	forget_plan(view);
 	context = AllocSetContextCreate(set->context, "pg_derive plan",
 									ALLOCSET_DEFAULT_SIZES);
@@ -430,18 +502,28 @@ make_plan(ViewSet *set, LiveView *view)
 	plan->key = list_copy(view->key);
 	derive_owner_leave(&scope);
 
+	view->silent = derive_sources_silent(plan->query);
+	if (view->silent == NIL || view->refresh_every == 0)
+		view->due_at = 0;
+	else if (view->due_at == 0)
+		view->due_at = derive_clock_ms();
+
+	view->functions = derive_functions_of(view->definition);
 	add_lock(view, view->view, RowExclusiveLock);
 	foreach (lc, plan->sources)
-		add_source_locks(view, ((PlanSource *) lfirst(lc))->relid);
+		add_source_locks(view, lfirst(lc));
 	view->runner = derive_runner_create(context, plan, view->view, view->owner,
 										view->state_table);
 	MemoryContextSwitchTo(caller);
 
 	if (old_locks != NIL && !same_locks(old_locks, view->locks) &&
 		view->state == VIEW_LIVE)
-		derive_view_set_state(view, VIEW_STALE, "the partitions of a source changed");
+		derive_view_set_state(view, VIEW_STALE, "the tables below a source changed");
 	if (view->state == VIEW_LIVE && columns_changed(old_sources, plan->sources))
 		derive_view_set_state(view, VIEW_STALE, "the columns of a source changed");
+	if (view->state == VIEW_LIVE &&
+		derive_functions_replaced(old_functions, view->functions))
+		derive_view_set_state(view, VIEW_STALE, "a function that it calls was replaced");
 	return true;
 }
 
@@ -534,6 +616,7 @@ add_view(ViewSet *set, CatalogView *row, List **cohorts)
 	view->refreshes_done = row->refreshes_done;
 	view->dirty = true;
 	view->progress_changed = row->state == NULL;
+	view->unrepaired = view->state != VIEW_LIVE;
 	if (view->state == VIEW_LIVE)
 		view->cohort = cohort_of(cohorts, row->frontier, row->frontier_lsn);
 	return view;
@@ -550,6 +633,7 @@ update_view(ViewSet *set, LiveView *view, CatalogView *row)
 		view->dirty = true;
 	view->view = row->view;
 	view->part_of = row->part_of;
+	view->query = row->query;
 	view->definition = row->definition;
 	view->state_table = row->state_table;
 	list_free(view->key);
@@ -560,6 +644,7 @@ update_view(ViewSet *set, LiveView *view, CatalogView *row)
 	if (view->refreshes != row->refreshes)
 		view->retry_at = 0;
 	view->refreshes = row->refreshes;
+	view->refresh_every = row->refresh_every;
 	MemoryContextSwitchTo(old);
 }
 
@@ -715,6 +800,30 @@ derive_view_set_reload(ViewSet *set, List **cohorts)
 
 /* ---------- a tick's part ---------- */
 
+bool
+derive_live_view_is_due(LiveView *view)
+{
+	return view->refreshes != view->refreshes_done ||
+		   (view->due_at != 0 && view->due_at <= derive_clock_ms());
+}
+
+/*
+ * Locks what is not in the log, if the view is to read it in this tick.  That must not
+ * wait for the tick's snapshot: what REFRESH MATERIALIZED VIEW writes after it would be
+ * an empty table.
+ */
+static void
+lock_silent(LiveView *view)
+{
+	ListCell *lc;
+
+	view->readable = view->locked && (view->silent == NIL || view->state != VIEW_LIVE ||
+									  derive_live_view_is_due(view));
+	foreach (lc, view->silent)
+		view->readable = view->readable &&
+						 derive_view_set_lock_now(lfirst_oid(lc), AccessShareLock);
+}
+
 void
 derive_view_set_lock(ViewSet *set)
 {
@@ -734,6 +843,7 @@ derive_view_set_lock(ViewSet *set)
 				break;
 			view->locked = derive_view_set_lock_now(lock->relid, lock->mode);
 		}
+		lock_silent(view);
 	}
 	/* One live view that cannot go keeps its whole component. */
 	foreach (lc, set->views)

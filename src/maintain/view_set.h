@@ -34,18 +34,22 @@ typedef struct LiveView
 	int64 id;
 	Oid view;
 	Oid part_of; /* of a stage: its view */
+	Oid query;
 	Oid definition;
 	Oid state_table;
 	List *key;
 	bool paused;
-	int64 refreshes; /* asked for */
+	int64 refreshes;	 /* asked for */
+	int64 refresh_every; /* ms, 0: never */
 
 	/* made from the definition; all in plan_context */
 	MemoryContext plan_context;
 	ViewRunner *runner; /* NULL: must be made, or could not be */
 	Oid owner;
-	List *locks; /* of TickLock: target, sources, partitions */
-	bool dirty;	 /* plan and locks must be made again */
+	List *locks;	 /* of TickLock: target, sources, what is below them */
+	List *silent;	 /* of Oid: what it reads whose changes are not in the log */
+	List *functions; /* that the definition calls, see functions.h */
+	bool dirty;		 /* plan and locks must be made again */
 
 	/* progress */
 	ViewState state;
@@ -53,12 +57,15 @@ typedef struct LiveView
 	int64 refreshes_done;
 	Cohort *cohort;			 /* NULL unless live */
 	bool progress_changed;	 /* derive_state.progress must be written */
+	bool unrepaired;		 /* derive_state.audit may have differences to be repaired */
 	uint32 interest_version; /* can be built once this interest is in force */
-	TimestampTz retry_at;	 /* failed: not before */
-	int failures;			 /* in a row */
+	int64 retry_at;			 /* failed: not before, as by derive_clock_ms */
+	int64 due_at; /* when what is not in the log is read again, likewise; 0: never */
+	int failures; /* in a row */
 
 	/* this tick */
 	bool locked;
+	bool readable; /* all that it reads can be read under the tick's snapshot */
 	int component; /* views joined by views over views share one */
 } LiveView;
 
@@ -66,6 +73,7 @@ typedef struct LiveView
 typedef struct SourceInfo
 {
 	Oid relid;
+	bool only;	  /* without what is below it */
 	bool derived; /* a view of ours: its delta does not come from the log */
 	Bitmapset *columns;
 	uint64 generation; /* changes with the columns or their types */
@@ -111,6 +119,9 @@ extern List *derive_view_set_interest(ViewSet *set); /* of InterestItem */
 /* Says whether invalidations have arrived that derive_view_set_is_dirty has not seen. */
 extern bool derive_view_set_has_invalidations(void);
 
+/* Says whether such an invalidation concerns a view. */
+extern bool derive_view_set_is_touched(LiveView *view);
+
 /* Takes in invalidations; returns true if a reload is needed. */
 extern bool derive_view_set_is_dirty(ViewSet *set);
 
@@ -127,6 +138,9 @@ extern LiveView *derive_view_set_find(ViewSet *set, Oid view);
 extern void derive_view_set_state(LiveView *view, ViewState state, const char *reason);
 extern void derive_view_set_fail(LiveView *view, const char *reason);
 extern const char *derive_view_state_name(ViewState state);
+
+/* True if a refresh was asked for, or it is time to read again what is not in the log. */
+extern bool derive_live_view_is_due(LiveView *view);
 
 /* True if view reads source, as its plan says. */
 extern bool derive_live_view_reads(LiveView *view, Oid source);

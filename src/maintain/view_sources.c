@@ -23,14 +23,15 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-/* Finds the SourceInfo of a relation in a list. */
+/* Finds the SourceInfo of a relation, with what is below it or without, in a list. */
 static SourceInfo *
-find_source(List *sources, Oid relid)
+find_source(List *sources, Oid relid, bool only)
 {
 	ListCell *lc;
 
 	foreach (lc, sources)
-		if (((SourceInfo *) lfirst(lc))->relid == relid)
+		if (((SourceInfo *) lfirst(lc))->relid == relid &&
+			((SourceInfo *) lfirst(lc))->only == only)
 			return lfirst(lc);
 	return NULL;
 }
@@ -95,12 +96,13 @@ derive_view_set_collect_sources(ViewSet *set)
 		foreach (ls, derive_runner_plan(view->runner)->sources)
 		{
 			PlanSource *needed = lfirst(ls);
-			SourceInfo *source = find_source(sources, needed->relid);
+			SourceInfo *source = find_source(sources, needed->relid, needed->only);
 
 			if (source == NULL)
 			{
 				source = palloc0(sizeof(SourceInfo));
 				source->relid = needed->relid;
+				source->only = needed->only;
 				source->derived = derive_view_set_find(set, needed->relid) != NULL;
 				sources = lappend(sources, source);
 			}
@@ -108,7 +110,7 @@ derive_view_set_collect_sources(ViewSet *set)
 		}
 	}
 	foreach (lc, set->published)
-		if (find_source(sources, lfirst_oid(lc)) == NULL &&
+		if (find_source(sources, lfirst_oid(lc), false) == NULL &&
 			derive_view_set_find(set, lfirst_oid(lc)) != NULL)
 		{
 			SourceInfo *source = palloc0(sizeof(SourceInfo));
@@ -120,7 +122,7 @@ derive_view_set_collect_sources(ViewSet *set)
 	foreach (lc, sources)
 	{
 		SourceInfo *source = lfirst(lc);
-		SourceInfo *before = find_source(set->sources, source->relid);
+		SourceInfo *before = find_source(set->sources, source->relid, source->only);
 
 		if (derive_view_set_lock_now(source->relid, AccessShareLock))
 			describe_source(source);
@@ -143,6 +145,22 @@ derive_view_set_collect_sources(ViewSet *set)
 	return changed;
 }
 
+/* Returns the item of a relation in an interest, adding an empty one if need be. */
+static InterestItem *
+interest_item(List **interest, Oid relid)
+{
+	InterestItem *item;
+	ListCell *lc;
+
+	foreach (lc, *interest)
+		if (((InterestItem *) lfirst(lc))->source == relid)
+			return lfirst(lc);
+	item = palloc0(sizeof(InterestItem));
+	item->source = relid;
+	*interest = lappend(*interest, item);
+	return item;
+}
+
 List *
 derive_view_set_interest(ViewSet *set)
 {
@@ -152,25 +170,17 @@ derive_view_set_interest(ViewSet *set)
 	foreach (lc, set->sources)
 	{
 		SourceInfo *source = lfirst(lc);
-		InterestItem *item;
 
-		if (source->derived)
-			continue;
-		item = palloc(sizeof(InterestItem));
-		item->source = source->relid;
-		item->columns = bms_copy(source->columns);
-		item->every = list_member_oid(set->published, source->relid);
-		result = lappend(result, item);
+		if (!source->derived)
+		{
+			InterestItem *item = interest_item(&result, source->relid);
+
+			item->columns = bms_add_members(item->columns, source->columns);
+		}
 	}
 	foreach (lc, set->published)
-		if (find_source(set->sources, lfirst_oid(lc)) == NULL)
-		{
-			InterestItem *item = palloc0(sizeof(InterestItem));
-
-			item->source = lfirst_oid(lc);
-			item->every = true;
-			result = lappend(result, item);
-		}
+		if (derive_view_set_find(set, lfirst_oid(lc)) == NULL)
+			interest_item(&result, lfirst_oid(lc))->every = true;
 	return result;
 }
 
@@ -181,6 +191,7 @@ make_delta(SourceInfo *source)
 	SourceDelta *delta = palloc0(sizeof(SourceDelta));
 
 	delta->relid = source->relid;
+	delta->only = source->only;
 	delta->layout_generation = source->generation;
 	delta->ncolumns = source->ncolumns;
 	delta->attnums = source->attnums;

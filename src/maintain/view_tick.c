@@ -16,13 +16,14 @@
 #include "maintain/tick.h"
 
 #include "access/xact.h"
+#include "base/clock.h"
 #include "base/errors.h"
 #include "portability/instr_time.h"
+#include "shared/progress.h"
 #include "shared/view_stats.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
-#include "utils/timestamp.h"
 
 LiveView *
 derive_view_obstacle(Maintainer *m, LiveView *view)
@@ -54,8 +55,9 @@ inspect_deltas(LiveView *view, bool *changed, SourceDelta **lost)
 		return;
 	foreach (lc, derive_runner_plan(view->runner)->sources)
 	{
-		SourceDelta *delta = derive_delta_find(&view->cohort->deltas,
-											   ((PlanSource *) lfirst(lc))->relid);
+		PlanSource *source = lfirst(lc);
+		SourceDelta *delta = derive_delta_find(&view->cohort->deltas, source->relid,
+											   source->only);
 
 		if (delta == NULL)
 			continue;
@@ -121,7 +123,7 @@ static void
 maintain(Maintainer *m, LiveView *view, bool recompute)
 {
 	Cohort *cohort = view->cohort ? view->cohort : derive_main_cohort(m);
-	SourceDelta *out = derive_delta_find(&cohort->deltas, view->view);
+	SourceDelta *out = derive_delta_find(&cohort->deltas, view->view, false);
 	bool repair = false;
 	bool diverged = false;
 	RunnerStats stats;
@@ -142,9 +144,18 @@ maintain(Maintainer *m, LiveView *view, bool recompute)
 		recompute = repair = diverged = true;
 		error = run_protected(m, view, recompute, out, &stats);
 	}
+	if (recompute || stats.recomputed || error != NULL)
+		derive_progress_end();
 	INSTR_TIME_SET_CURRENT(elapsed);
 	INSTR_TIME_SUBTRACT(elapsed, start);
 
+	if (error != NULL && derive_view_set_is_touched(view))
+	{
+		/* the locks of a tick do not hold off all that its SQL names, such as a schema */
+		derive_view_set_state(view, VIEW_STALE,
+							  "a definition changed while it was maintained");
+		return;
+	}
 	if (error != NULL)
 	{
 		view->refreshes_done = view->refreshes;
@@ -152,6 +163,8 @@ maintain(Maintainer *m, LiveView *view, bool recompute)
 		return;
 	}
 	view->failures = 0;
+	if (view->due_at != 0 && recompute)
+		view->due_at = derive_clock_ms() + view->refresh_every;
 	derive_view_set_state(view, VIEW_LIVE, "");
 	if (view->cohort == NULL)
 		view->cohort = derive_main_cohort(m);
@@ -166,8 +179,9 @@ maintain(Maintainer *m, LiveView *view, bool recompute)
 		out->lost = true;
 		out->lost_reason = "it was repaired";
 	}
-	derive_view_stats_count(view->view, stats.rows_changed, stats.recomputed,
-							stats.chosen, diverged, INSTR_TIME_GET_MICROSEC(elapsed));
+	derive_view_stats_count(view->view, stats.rows_in, stats.rows_changed,
+							stats.recomputed, stats.chosen, diverged,
+							INSTR_TIME_GET_MICROSEC(elapsed));
 }
 
 /*
@@ -221,6 +235,16 @@ derive_view_stop_readers(Maintainer *m)
 	}
 }
 
+/* Puts off the time of a view whose sources somebody has locked. */
+static void
+postpone(LiveView *view)
+{
+	if (view->retry_at != 0 && view->retry_at <= derive_clock_ms())
+		view->retry_at = derive_clock_ms() + 1000;
+	if (view->due_at != 0 && view->due_at <= derive_clock_ms())
+		view->due_at = derive_clock_ms() + 1000;
+}
+
 /* Does what this tick must do for one view. */
 void
 derive_view_process(Maintainer *m, LiveView *view, const Frontier *next)
@@ -231,13 +255,10 @@ derive_view_process(Maintainer *m, LiveView *view, const Frontier *next)
 
 	if (view->paused)
 		return;
+	if (!view->readable)
+		postpone(view);
 	if (!view->locked)
-	{
-		/* a failed view whose time has come, but whose sources are locked */
-		if (view->retry_at != 0 && view->retry_at <= GetCurrentTimestamp())
-			view->retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000L);
 		return;
-	}
 	obstacle = derive_view_obstacle(m, view);
 	if (obstacle != NULL)
 	{
@@ -246,21 +267,24 @@ derive_view_process(Maintainer *m, LiveView *view, const Frontier *next)
 	}
 	if (view->state != VIEW_LIVE)
 	{
-		if (view->state == VIEW_FAILED && view->retry_at > GetCurrentTimestamp())
+		if (view->state == VIEW_FAILED && view->retry_at > derive_clock_ms())
 			return;
-		if (derive_barrier_passed(&m->barrier, view->interest_version, next))
+		if (view->readable &&
+			derive_barrier_passed(&m->barrier, view->interest_version, next))
 			maintain(m, view, true);
 		return;
 	}
 	inspect_deltas(view, &changed, &lost);
-	if (lost != NULL)
+	if (lost != NULL && derive_runner_plan(view->runner)->rule != RULE_RECOMPUTE)
 		ereport(
 			LOG,
 			(errmsg(
 				 "recomputing derived view \"%s\": the changes of \"%s\" cannot be followed",
 				 get_rel_name(view->view), get_rel_name(lost->relid)),
 			 errdetail("%s", lost->lost_reason)));
-	if (lost != NULL || view->refreshes != view->refreshes_done)
+	if (lost != NULL && !view->readable)
+		derive_view_set_state(view, VIEW_STALE, lost->lost_reason);
+	else if (lost != NULL || (derive_live_view_is_due(view) && view->readable))
 		maintain(m, view, true);
 	else if (changed)
 		maintain(m, view, false);

@@ -55,7 +55,9 @@
  * N for another node is N' - dN: terms are linear in each of their parts, so one that
  * has N is written twice, once with N' and once with dN and the opposite sign.  That
  * lets the planner reach N' through indexes, which it could not do through a UNION ALL
- * of joins.  dN of a node below the root is a CTE, change_<number>.  A node over one
+ * of joins, and dN by hashing it: where N' is looked up row by row in a UNION ALL, dN would
+ * be read as often.  Therefore leaves are taken apart as well, as long as that does not make
+ * too many terms.  dN of a node below the root is a CTE, change_<number>.  A node over one
  * table, with conditions and functions but no further table, is written out wherever
  * it is used: all of this is linear.
  *
@@ -78,13 +80,19 @@
 #include "plan/plan.h"
 #include "plan/region_text.h"
 
+/*
+ * In a term of an INNER node, the content before the deltas of so many children is written
+ * as two parts: each doubles the number of terms.
+ */
+#define MAX_APART 2
+
 /* Which content of a node is written. */
 typedef enum NodeForm
 {
 	FORM_NEW,	/* N' */
 	FORM_OLD,	/* N: only where node_is_thin */
 	FORM_DELTA, /* dN */
-	FORM_UNDO	/* -dN, where N is N' - dN: only where not node_is_thin */
+	FORM_UNDO	/* -dN, where N is N' - dN */
 } NodeForm;
 
 /* A CTE with a node's change. */
@@ -212,12 +220,13 @@ from_where(Piece *piece)
 }
 
 /*
- * Returns "alias.__sign".
+ * Returns "alias.__sign", or its opposite.
  */
 static char *
-sign_column(const char *alias)
+signed_column(const char *alias, bool opposite)
 {
-	return psprintf("%s.%s", alias, quote_identifier(DERIVE_SIGN_COLUMN));
+	return psprintf(opposite ? "(- %s.%s)" : "%s.%s", alias,
+					quote_identifier(DERIVE_SIGN_COLUMN));
 }
 
 /*
@@ -301,14 +310,15 @@ node_is_thin(RegionNode *node)
 }
 
 /*
- * Returns the forms that together are a node's content before the deltas.
+ * Returns the forms that together are a node's content before the deltas; apart: they
+ * may be several even if one would do.
  */
 static List *
-old_forms(DeltaWriter *writer, RegionNode *node)
+old_forms(DeltaWriter *writer, RegionNode *node, bool apart)
 {
 	if (!node_changed(writer, node))
 		return list_make1_int(FORM_NEW);
-	if (node_is_thin(node))
+	if (node_is_thin(node) && !apart)
 		return list_make1_int(FORM_OLD);
 	return list_make2_int(FORM_NEW, FORM_UNDO);
 }
@@ -393,8 +403,7 @@ add_change(DeltaWriter *writer, RegionNode *node, NodeForm form, Piece *piece)
 				 ? alias
 				 : psprintf("%s %s", quote_identifier(cte->name), alias),
 			 false);
-	piece->signs = lappend(
-		piece->signs, psprintf(form == FORM_UNDO ? "(- %s)" : "%s", sign_column(alias)));
+	piece->signs = lappend(piece->signs, signed_column(alias, form == FORM_UNDO));
 }
 
 /*
@@ -431,7 +440,7 @@ add_leaf(DeltaWriter *writer, RegionNode *node, NodeForm form, const int *names,
 		writer->old_used = bms_add_member(writer->old_used, occurrence->source);
 	name = form == FORM_OLD ? derive_region_old_name(source) : source->delta_name;
 	add_item(piece, psprintf("%s %s", quote_identifier(name), alias), false);
-	piece->signs = lappend(piece->signs, sign_column(alias));
+	piece->signs = lappend(piece->signs, signed_column(alias, form == FORM_UNDO));
 }
 
 /*
@@ -449,7 +458,7 @@ add_inner(DeltaWriter *writer, RegionNode *node, NodeForm form, const int *names
 	{
 		RegionNode *child = lfirst(lc);
 
-		if (form == FORM_DELTA && child->has_source)
+		if ((form == FORM_DELTA || form == FORM_UNDO) && child->has_source)
 			first = child;
 	}
 	if (first != NULL)
@@ -811,6 +820,7 @@ add_inner_term(Terms *terms, const NodeForm *forms)
 static void
 expand_inner(Terms *terms, int changed, int from, NodeForm *forms)
 {
+	int nchanged = 0;
 	ListCell *lc;
 
 	if (from == changed)
@@ -818,7 +828,10 @@ expand_inner(Terms *terms, int changed, int from, NodeForm *forms)
 		add_inner_term(terms, forms);
 		return;
 	}
-	foreach (lc, old_forms(terms->writer, list_nth(terms->node->children, from)))
+	for (int i = 0; i < from; i++)
+		nchanged += node_changed(terms->writer, list_nth(terms->node->children, i));
+	foreach (lc, old_forms(terms->writer, list_nth(terms->node->children, from),
+						   nchanged < MAX_APART))
 	{
 		forms[from] = lfirst_int(lc);
 		expand_inner(terms, changed, from + 1, forms);
@@ -856,7 +869,7 @@ add_flip_terms(Terms *terms, RegionNode *outer, RegionNode *inner, int sign,
 
 	if (!node_changed(terms->writer, inner))
 		return;
-	foreach (lc, old_forms(terms->writer, outer))
+	foreach (lc, old_forms(terms->writer, outer, true))
 	{
 		int *names = with_names(terms->writer, own_names(terms->writer), outer,
 								lfirst_int(lc));
@@ -920,7 +933,7 @@ add_left_terms(Terms *terms, RegionNode *left, RegionNode *right)
 	}
 	if (!node_changed(writer, right))
 		return;
-	foreach (lc, old_forms(writer, left))
+	foreach (lc, old_forms(writer, left, true))
 	{
 		int *names = with_names(writer, own_names(writer), right, FORM_DELTA);
 		Piece piece = {NIL};

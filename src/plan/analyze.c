@@ -212,7 +212,7 @@ note_query_columns(ViewPlan *plan)
 		{
 			PlanSource *source = (PlanSource *) lfirst(ls);
 
-			if (source->relid == read->relid)
+			if (source->relid == read->relid && source->only == read->only)
 				source->columns = bms_union(source->columns, read->columns);
 		}
 	}

@@ -8,6 +8,9 @@
  *
  *	D = SELECT DISTINCT x, true AS present FROM the relation that has the columns
  *
+ * where x has, of a column whose equal values may look different (1.0 and 1.00), its image,
+ * too: S may show the difference.
+ *
  * and S for all of them is one query without references to the outside, in which each
  * step keeps the rows of different x apart:
  *
@@ -39,6 +42,7 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_clause.h"
+#include "parser/parse_func.h"
 #include "parser/parse_oper.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
@@ -50,6 +54,7 @@
 #include "base/compat.h"
 #include "plan/cut_private.h"
 #include "plan/region.h"
+#include "plan/scale.h"
 #include "plan/surgery.h"
 
 /* ---------- which columns ---------- */
@@ -146,6 +151,46 @@ domain_columns(Query *sub)
 	return context.vars;
 }
 
+/* Makes "derive_state.row_image(ROW(column))". */
+static Node *
+make_image(Var *column)
+{
+	Oid argument = RECORDOID;
+	Oid function = LookupFuncName(
+		list_make2(makeString("derive_state"), makeString("row_image")), 1, &argument,
+		false);
+	RowExpr *row = makeNode(RowExpr);
+
+	row->args = list_make1(copyObject(column));
+	row->row_typeid = RECORDOID;
+	row->row_format = COERCE_EXPLICIT_CALL;
+	row->colnames = list_make1(makeString("f1"));
+	row->location = -1;
+	return (Node *) makeFuncExpr(function, BYTEAOID, list_make1(row), InvalidOid,
+								 InvalidOid, COERCE_EXPLICIT_CALL);
+}
+
+/*
+ * Returns what a domain of columns holds of each row: the columns, the images of those
+ * whose equal values may look different, and true.
+ */
+static List *
+domain_values(List *vars)
+{
+	List *values = list_copy(vars);
+	ListCell *lc;
+
+	foreach (lc, vars)
+	{
+		Var *var = lfirst_node(Var, lc);
+		TypeCacheEntry *type = lookup_type_cache(var->vartype, TYPECACHE_BTREE_OPFAMILY);
+
+		if (derive_image_may_vary((Node *) var, type, var->varcollid))
+			values = lappend(values, make_image(var));
+	}
+	return lappend(values, makeBoolConst(true, false));
+}
+
 /* True if a column cannot be NULL, see cut_private.h. */
 bool
 derive_cut_is_not_null(Query *query, Var *column)
@@ -163,7 +208,7 @@ derive_cut_is_not_null(Query *query, Var *column)
 			 ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
 	if (HeapTupleIsValid(tuple))
 		ReleaseSysCache(tuple);
-	return result;
+	return result && derive_compat_not_null_is_valid(rte->relid, column->varattno);
 }
 
 /* ---------- the domain ---------- */
@@ -232,7 +277,7 @@ joined_by(Query *query)
  * its joins; NULL if that is more than a plain join.
  */
 static Query *
-joined_domain(Query *query, List *vars, JoinExpr *join)
+joined_domain(Query *query, List *vars, List *values, JoinExpr *join)
 {
 	Query *domain = makeNode(Query);
 	Bitmapset *members = NULL;
@@ -257,40 +302,42 @@ joined_domain(Query *query, List *vars, JoinExpr *join)
 			return NULL;
 	}
 	foreach (lc, vars)
-	{
 		if (!bms_is_member(lfirst_node(Var, lc)->varno, members))
 			return NULL;
+	foreach (lc, values)
 		domain->distinctClause = lappend(domain->distinctClause,
 										 add_column(domain, lfirst(lc)));
-	}
-	domain->distinctClause = lappend(domain->distinctClause,
-									 add_column(domain, makeBoolConst(true, false)));
 	if (derive_surgery_refers_outside((Node *) domain, 0))
 		return NULL;
 	return domain;
 }
 
-/* Returns the query of a domain of columns that are all of one relation. */
+/*
+ * Returns the query of a domain whose values are all of one relation, at varno in the
+ * query around.
+ */
 static Query *
-simple_domain(RangeTblEntry *rte, List *vars)
+simple_domain(RangeTblEntry *rte, int varno, List *values)
 {
-	StringInfoData sql;
+	Query *domain = derive_surgery_over(rte->relid);
 	ListCell *lc;
 
-	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT DISTINCT ");
-	foreach (lc, vars)
-		appendStringInfo(&sql, "t.%s, ",
-						 quote_identifier(get_attname(
-							 rte->relid, lfirst_node(Var, lc)->varattno, false)));
-	appendStringInfo(&sql, "true FROM %s%s t", rte->inh ? "" : "ONLY ",
-					 derive_relation_name(rte->relid));
-	return derive_surgery_parse(sql.data);
+	linitial_node(RangeTblEntry, domain->rtable)->inh = rte->inh;
+	domain->targetList = NIL;
+	foreach (lc, values)
+	{
+		Node *value = copyObject(lfirst(lc));
+
+		ChangeVarNodes(value, varno, 1, 0);
+		domain->distinctClause = lappend(domain->distinctClause,
+										 add_column(domain, value));
+	}
+	return domain;
 }
 
-/* Returns the query of the domain of columns, or NULL. */
+/* Returns the query of the domain of values that are made of vars, or NULL. */
 static Query *
-make_domain(Query *query, List *vars, JoinExpr *join)
+make_domain(Query *query, List *vars, List *values, JoinExpr *join)
 {
 	int varno = linitial_node(Var, vars)->varno;
 	RangeTblEntry *rte = rt_fetch(varno, query->rtable);
@@ -307,7 +354,8 @@ make_domain(Query *query, List *vars, JoinExpr *join)
 			!bms_is_member(lfirst_node(Var, lc)->varno, derive_surgery_items(join->larg)))
 			return NULL; /* the join would not see it */
 	}
-	return simple ? simple_domain(rte, vars) : joined_domain(query, vars, join);
+	return simple ? simple_domain(rte, varno, values)
+				  : joined_domain(query, vars, values, join);
 }
 
 /* ---------- the domain in the subquery ---------- */
@@ -443,7 +491,8 @@ derive_cut_domain(Cut *cut, Query *query, Query *sub, JoinExpr *join, Domain *do
 	vars = domain_columns(sub);
 	if (vars == NIL || !find_place(sub, &place, &joins))
 		return false;
-	values = make_domain(query, vars, join);
+	domain->outer = domain_values(vars);
+	values = make_domain(query, vars, domain->outer, join);
 	if (values == NULL)
 		return false;
 
@@ -458,20 +507,12 @@ derive_cut_domain(Cut *cut, Query *query, Query *sub, JoinExpr *join, Domain *do
 	context.index = ref->rtindex;
 	*sub = *query_tree_mutator(sub, replace_mutator, &context, QTW_IGNORE_JOINALIASES);
 
-	domain->columns = domain->outer = NIL;
-	foreach (lc, vars)
-	{
-		Var *var = lfirst_node(Var, lc);
-
-		domain->outer = lappend(domain->outer, var);
-		domain->columns = lappend(
-			domain->columns, makeVar(context.index, foreach_current_index(lc) + 1,
-									 var->vartype, var->vartypmod, var->varcollid, 0));
-	}
-	domain->outer = lappend(domain->outer, makeBoolConst(true, false));
-	domain->columns = lappend(
-		domain->columns,
-		makeVar(context.index, list_length(vars) + 1, BOOLOID, -1, InvalidOid, 0));
+	domain->columns = NIL;
+	foreach (lc, domain->outer)
+		domain->columns = lappend(domain->columns,
+								  makeVar(ref->rtindex, foreach_current_index(lc) + 1,
+										  exprType(lfirst(lc)), exprTypmod(lfirst(lc)),
+										  exprCollation(lfirst(lc)), 0));
 	return true;
 }
 
@@ -529,8 +570,9 @@ derive_cut_add_same(List *conditions, Query *query, Var *column, Node *outer)
 
 	if (IsA(outer, Const))
 		return conditions; /* true of all rows */
-	if (derive_cut_is_not_null(query, (Var *) outer))
-		return lappend(conditions, make_equality(inner, outer));
+	if (!IsA(outer, Var) || derive_cut_is_not_null(query, (Var *) outer))
+		return lappend(conditions,
+					   make_equality(inner, outer)); /* an image is never NULL */
 	array = make_array_of(inner);
 	if (array != NULL)
 		conditions = lappend(conditions, make_equality(array, make_array_of(outer)));
@@ -601,6 +643,8 @@ number_rows(Query *sub, int nvalues, int nkeys)
 	if (!read_count(sub->limitOffset, 0, &skip) ||
 		!read_count(sub->limitCount, PG_INT32_MAX, &count) || sub->sortClause == NIL)
 		return NULL;
+	if (skip > 0 && sub->limitOption == LIMIT_OPTION_WITH_TIES)
+		return NULL; /* rows are skipped by number, not by rank */
 	foreach (lc, sub->targetList)
 		lfirst_node(TargetEntry, lc)->resjunk = false;
 	order = derive_cut_order_text(sub, "q.c");
@@ -629,10 +673,30 @@ typedef struct Lateral
 	JoinExpr *join; /* whose right side it is, or NULL: an item of FROM */
 	Query *sub;
 	int nvalues;
-	bool single;	/* has one row, whatever is found */
+	bool single;	/* has one row, or none by HAVING, whatever is found */
 	List *defaults; /* its values where nothing is found, if single */
 	Domain domain;
 } Lateral;
+
+/* True if all rows are one group. */
+static bool
+is_single(Query *sub)
+{
+	return (sub->hasAggs || sub->havingQual != NULL) && sub->groupClause == NIL;
+}
+
+/* True if no outer join around a join makes all of a row of its left side NULL. */
+static bool
+is_left_preserved(Query *query, JoinExpr *join)
+{
+	Bitmapset *items = derive_surgery_items(join->larg);
+	int index = -1;
+
+	while ((index = bms_next_member(items, index)) >= 0)
+		if (is_preserved((Node *) query->jointree, index))
+			return true;
+	return false;
+}
 
 /* True if another item of FROM refers to an item. */
 static bool
@@ -679,6 +743,10 @@ take_defaults(Query *query, Lateral *lateral)
 		Node *value = derive_cut_over_nothing((Node *) tle->expr);
 
 		if (value == NULL)
+			return false;
+		/* "nothing is found for the row" must differ from "there is no row" */
+		if (join != NULL && !is_left_preserved(query, join) &&
+			!(IsA(value, Const) && ((Const *) value)->constisnull))
 			return false;
 		lateral->defaults = lappend(lateral->defaults, value);
 	}
@@ -780,7 +848,7 @@ derive_cut_lateral(Cut *cut, Query *query, int index, JoinExpr *join)
 		return false;
 	lateral.sub = copyObject(rte->subquery);
 	lateral.nvalues = list_length(rte->eref->colnames);
-	lateral.single = lateral.sub->hasAggs && lateral.sub->groupClause == NIL;
+	lateral.single = is_single(lateral.sub);
 	if (!derive_cut_is_storable(lateral.sub) ||
 		(lateral.single && !take_defaults(query, &lateral)) ||
 		!derive_cut_domain(cut, query, lateral.sub, join, &lateral.domain))
@@ -817,7 +885,7 @@ derive_cut_select_from_stage(Cut *cut, Query *query, Query *sub)
 
 	foreach (lc, sub->targetList)
 		lateral.nvalues += !lfirst_node(TargetEntry, lc)->resjunk;
-	if ((sub->hasAggs && sub->groupClause == NIL) || !derive_cut_is_storable(sub) ||
+	if (is_single(sub) || !derive_cut_is_storable(sub) ||
 		!derive_cut_domain(cut, query, sub, NULL, &lateral.domain))
 		return NULL;
 	stage = make_stage(cut, &lateral);

@@ -38,6 +38,7 @@
 #include "access/sysattr.h"
 #include "access/table.h"
 #include "access/transam.h"
+#include "base/compat.h"
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_operator.h"
@@ -58,6 +59,7 @@
 
 #include "plan/cut_private.h"
 #include "plan/region.h"
+#include "plan/sources.h"
 #include "plan/surgery.h"
 
 /* A subquery taken apart: what connects it with the row around it, and the rest. */
@@ -139,7 +141,7 @@ is_certain(Query *query, Query *sub, Node *comparison)
 	ListCell *lc;
 
 	if (!IsA(op, OpExpr) || !OidIsValid(get_commutator(op->opno)) ||
-		get_op_btree_interpretation(op->opno) == NIL)
+		derive_compat_op_interpretation(op->opno) == NIL)
 		return false;
 	foreach (lc, op->args)
 		if (!is_never_null(sub, lfirst(lc), 0) && !is_never_null(query, lfirst(lc), 1))
@@ -652,7 +654,7 @@ lookup_value(LinkContext *context, Correlation *correlation)
 		if (IsA(var, Var) && var->varno == varno)
 			attnos = lappend_int(attnos, var->varattno);
 	}
-	if (!has_primary_key_among(rte->relid, attnos))
+	if (derive_sources_is_tree(rte) || !has_primary_key_among(rte->relid, attnos))
 		return NULL;
 
 	index = derive_surgery_add_relation(query, rte->relid, NULL);
@@ -1002,6 +1004,46 @@ value_mutator(Node *node, LinkContext *context)
 }
 
 /*
+ * True if a query has exactly one row, whatever it reads.
+ */
+static bool
+has_one_row(Query *sub)
+{
+	return sub->hasAggs && sub->groupClause == NIL && sub->groupingSets == NIL &&
+		   sub->havingQual == NULL && !sub->hasTargetSRFs && !derive_cut_has_limit(sub);
+}
+
+/*
+ * Makes of ANY and ALL over one row a comparison with its value, and "true" of EXISTS; a
+ * mutator.
+ */
+static Node *
+one_row_mutator(Node *node, void *context)
+{
+	SubLink *link = (SubLink *) node;
+
+	if (node == NULL || IsA(node, Query))
+		return node;
+	if (!IsA(node, SubLink) || !has_one_row((Query *) link->subselect))
+		return expression_tree_mutator(node, one_row_mutator, context);
+	if (link->subLinkType == EXISTS_SUBLINK)
+		return makeBoolConst(true, false);
+	if ((link->subLinkType == ANY_SUBLINK || link->subLinkType == ALL_SUBLINK) &&
+		IsA(link->testexpr, OpExpr))
+	{
+		SubLink *value = makeNode(SubLink);
+		Query *holder = makeNode(Query);
+
+		value->subLinkType = EXPR_SUBLINK;
+		value->subselect = link->subselect;
+		value->location = -1;
+		holder->targetList = list_make1(makeTargetEntry((Expr *) value, 1, NULL, false));
+		return parameter_mutator(link->testexpr, holder);
+	}
+	return expression_tree_mutator(node, one_row_mutator, context);
+}
+
+/*
  * Takes the subqueries out of the expressions of one level of a query, as far as it
  * can.
  */
@@ -1015,6 +1057,8 @@ derive_cut_sublinks(Cut *cut, Query *query)
 
 	if (!query->hasSubLinks || query->setOperations != NULL)
 		return;
+	query->targetList = (List *) one_row_mutator((Node *) query->targetList, NULL);
+	query->jointree->quals = one_row_mutator(query->jointree->quals, NULL);
 	foreach (lc, make_ands_implicit(
 					 (Expr *) canonicalize_qual((Expr *) query->jointree->quals, false)))
 	{

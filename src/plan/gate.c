@@ -75,8 +75,6 @@ typedef struct GateContext
 	bool exists; /* the next query is that of an EXISTS, where LIMIT chooses no rows */
 } GateContext;
 
-static const char *const hint_read =
-	"Leave it out, and apply it when reading the derived view.";
 static const char *const hint_table = "Store the rows in a table, and name that in FROM.";
 static const char *const hint_column =
 	"Store the value in a column, or compute it when reading the derived view.";
@@ -177,10 +175,11 @@ is_own_table(Oid relid)
 }
 
 /*
- * Refuses relations of a kind or persistence whose changes are not in the WAL.
+ * Refuses relations of a kind or persistence whose changes are not in the WAL; below: it
+ * is read as a part of another one.
  */
 static void
-check_relation_kind(Oid relid, bool partition, const char *source_text)
+check_relation_kind(Oid relid, bool below, const char *source_text)
 {
 	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Form_pg_class form;
@@ -196,9 +195,9 @@ check_relation_kind(Oid relid, bool partition, const char *source_text)
 
 	{
 		Refusal refusals[] = {
-			{kind == RELKIND_FOREIGN_TABLE && partition, -1,
-			 "partitions that are foreign tables",
-			 "Name the partitions that are tables, and join the rest by UNION ALL."},
+			{kind == RELKIND_FOREIGN_TABLE && below, -1,
+			 "partitions and inheritance children that are foreign tables",
+			 "Name those that are tables, and join the rest by UNION ALL."},
 			{kind == RELKIND_SEQUENCE, -1, "sequences in FROM", hint_table},
 			{IsCatalogRelationOid(relid), -1, "system catalogs", hint_table},
 			{is_own_table(relid), -1, "pg_derive's own tables", hint_table},
@@ -223,10 +222,11 @@ check_relation_kind(Oid relid, bool partition, const char *source_text)
 }
 
 /*
- * Checks all partitions below a partitioned table, which are not locked for that.
+ * Checks all partitions and inheritance children below a table, which are not locked for
+ * that.
  */
 static void
-check_partitions(Oid relid, const char *source_text)
+check_tables_below(Oid relid, const char *source_text)
 {
 	ListCell *lc;
 
@@ -252,21 +252,22 @@ check_relation(RangeTblEntry *rte, const char *source_text)
 	partitioned = get_rel_relkind(rte->relid) == RELKIND_PARTITIONED_TABLE;
 	detail = psprintf("The query reads %s.", derive_relation_name(rte->relid));
 	if (rte->tablesample != NULL)
-		derive_gate_refuse(source_text, exprLocation(linitial(rte->tablesample->args)),
-						   "TABLESAMPLE", detail, hint_read);
+		derive_gate_refuse(
+			source_text, exprLocation(linitial(rte->tablesample->args)), "TABLESAMPLE",
+			rte->tablesample->repeatable == NULL
+				? "It takes other rows each time."
+				: "Which rows it takes depends on where they are stored, and an update "
+				  "moves a row even if it changes nothing that the query reads.",
+			"Choose rows by what is in them, for example WHERE hashint4(id) % 100 < 10.");
 	if (partitioned && !rte->inh)
 		derive_gate_refuse(source_text, -1, "ONLY with a partitioned table", detail,
 						   "Leave ONLY out: the table itself has no rows.");
-	if (!partitioned && rte->inh && find_inheritance_children(rte->relid, NoLock) != NIL)
-		derive_gate_refuse(
-			source_text, -1, "tables with inheritance children", detail,
-			"Write ONLY before the table's name, or use a partitioned table.");
 	if (check_enable_rls(rte->relid, InvalidOid, true) == RLS_ENABLED)
 		derive_gate_refuse(
 			source_text, -1, "row-level security that applies to the view's owner",
 			detail, "Let a role own the view that the table's policies do not apply to.");
-	if (partitioned)
-		check_partitions(rte->relid, source_text);
+	if (rte->inh)
+		check_tables_below(rte->relid, source_text);
 }
 
 static bool check_query_walker(Node *node, GateContext *context);

@@ -22,6 +22,6 @@ extern void derive_gate_check_expressions(Query *query, const char *source_text)
  */
 extern void
 derive_gate_refuse(const char *source_text, int location, const char *construct,
-				   const char *detail, const char *hint) pg_attribute_noreturn();
+				   const char *detail, const char *hint) __attribute__((noreturn));
 
 #endif /* DERIVE_PLAN_GATE_H */

@@ -44,6 +44,7 @@
 
 #include "plan/fold.h"
 #include "plan/indexes.h"
+#include "plan/sources.h"
 
 /* One side of an equality condition. */
 typedef struct EqualitySide
@@ -218,15 +219,17 @@ read_source_key(Relation index, SourceKey *key)
 
 /*
  * Finds the key of a relation: its primary key, else another one, see the head of
- * this file.
+ * this file.  With inheritance children it has none: each of them has its own.
  */
 static void
-find_source_key(Oid relid, SourceKey *key)
+find_source_key(RangeTblEntry *rte, SourceKey *key)
 {
-	Relation relation = table_open(relid, NoLock);
+	Relation relation = table_open(rte->relid, NoLock);
 	List *indexes = RelationGetIndexList(relation);
 
 	key->ncolumns = 0;
+	if (derive_sources_is_tree(rte))
+		indexes = NIL;
 	for (int pass = 0; pass < 2 && key->ncolumns == 0; pass++)
 	{
 		ListCell *lc;
@@ -399,7 +402,7 @@ find_keys(Region *region, SourceKey *keys)
 	{
 		if (region->occurrences[i - 1].source < 0)
 			return false;
-		find_source_key(region->occurrences[i - 1].rte->relid, &keys[i - 1]);
+		find_source_key(region->occurrences[i - 1].rte, &keys[i - 1]);
 		if (bms_is_member(i, full) && !keys[i - 1].primary)
 			return false;
 	}
@@ -569,7 +572,7 @@ is_reachable(Region *region, List *equalities, int occurrence, Bitmapset *known)
 
 	if (region->occurrences[occurrence - 1].source < 0)
 		return true;
-	find_source_key(relid, &key);
+	find_source_key(region->occurrences[occurrence - 1].rte, &key);
 	if (is_determined(equalities, occurrence, &key, known))
 		return true;
 	while ((partner = bms_next_member(known, partner)) >= 0)

@@ -23,12 +23,12 @@ typedef enum StageRule
 	RULE_RECOMPUTE
 } StageRule;
 
-/* A relation that the query reads, however often. */
+/* A relation that the query reads, however often; with and without ONLY are two. */
 typedef struct PlanSource
 {
 	Oid relid;
 	Bitmapset *columns; /* attnums that the query mentions (plain, > 0) */
-	bool only;			/* read without its inheritance children (FROM ONLY) */
+	bool only;			/* read without its inheritance children: a source of its own */
 	char
 		*delta_name; /* name of its delta in SQL: "delta_<relname>", unique in the plan */
 } PlanSource;

@@ -36,6 +36,7 @@
 
 #include "base/compat.h"
 #include "plan/region.h"
+#include "plan/sources.h"
 
 /* A block of the query, and the blocks around it. */
 typedef struct BlockScope
@@ -69,34 +70,6 @@ typedef struct ReferenceContext
 } ReferenceContext;
 
 static RegionNode *make_block(RegionBuilder *builder, Query *query, BlockScope *scope);
-
-/*
- * Returns the index of a relation in the list of sources, adding it if need be.
- */
-static int
-intern_source(List **sources, RangeTblEntry *rte)
-{
-	PlanSource *source;
-	int index = 0;
-	ListCell *lc;
-
-	foreach (lc, *sources)
-	{
-		source = (PlanSource *) lfirst(lc);
-		if (source->relid == rte->relid)
-		{
-			source->only |= !rte->inh;
-			return index;
-		}
-		index++;
-	}
-
-	source = palloc0_object(PlanSource);
-	source->relid = rte->relid;
-	source->only = !rte->inh;
-	*sources = lappend(*sources, source);
-	return index;
-}
 
 /*
  * Renumbers the Vars of a query's expression; a mutator.  The name that the user
@@ -355,7 +328,8 @@ make_leaf(RegionBuilder *builder, BlockScope *scope, int varno)
 	occurrence->rte = rte;
 	occurrence->varno = scope->outer == NULL ? varno : 0;
 	node->has_source = rte->rtekind == RTE_RELATION;
-	occurrence->source = node->has_source ? intern_source(builder->sources, rte) : -1;
+	occurrence->source = node->has_source ? derive_sources_intern(builder->sources, rte)
+										  : -1;
 	node->members = bms_make_singleton(node->occurrence);
 	node->visible = bms_make_singleton(node->occurrence);
 	return node;

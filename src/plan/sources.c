@@ -24,6 +24,8 @@
 #include "access/htup_details.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/view_catalog.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
@@ -90,24 +92,47 @@ derive_sources_visit_var(List *queries, Var *var, ColumnVisitor visit, void *arg
 }
 
 /*
+ * Returns the index of a relation in a list of sources, see sources.h.
+ */
+int
+derive_sources_intern(List **sources, RangeTblEntry *rte)
+{
+	bool only = !rte->inh && !derive_catalog_has_view(rte->relid);
+	PlanSource *source;
+	ListCell *lc;
+
+	foreach (lc, *sources)
+	{
+		source = (PlanSource *) lfirst(lc);
+		if (source->relid == rte->relid && source->only == only)
+			return foreach_current_index(lc);
+	}
+	source = palloc0_object(PlanSource);
+	source->relid = rte->relid;
+	source->only = only;
+	*sources = lappend(*sources, source);
+	return list_length(*sources) - 1;
+}
+
+/*
  * Returns the source of a relation, adding it if it is new.
  */
 static PlanSource *
 intern_source(SourceWalk *walk, RangeTblEntry *rte)
 {
-	PlanSource *source;
-	ListCell *lc;
+	int index = derive_sources_intern(&walk->sources, rte);
 
-	foreach (lc, walk->sources)
-	{
-		source = (PlanSource *) lfirst(lc);
-		if (source->relid == rte->relid)
-			return source;
-	}
-	source = palloc0_object(PlanSource);
-	source->relid = rte->relid;
-	walk->sources = lappend(walk->sources, source);
-	return source;
+	return (PlanSource *) list_nth(walk->sources, index);
+}
+
+/*
+ * True if a relation is read with its inheritance children, see sources.h.
+ */
+bool
+derive_sources_is_tree(RangeTblEntry *rte)
+{
+	return rte->rtekind == RTE_RELATION && rte->inh && rte->relkind == RELKIND_RELATION &&
+		   has_subclass(rte->relid);
 }
 
 /*
@@ -183,7 +208,7 @@ collect_walker(Node *node, SourceWalk *walk)
 		RangeTblEntry *rte = rt_fetch(((RangeTblRef *) node)->rtindex, query->rtable);
 
 		if (rte->rtekind == RTE_RELATION && !derive_sources_is_silent(rte->relid))
-			intern_source(walk, rte)->only |= !rte->inh;
+			(void) intern_source(walk, rte);
 		return false;
 	}
 	if (IsA(node, Var))
@@ -254,4 +279,24 @@ derive_plan_queries(Query *query)
 
 	query_walker((Node *) query, &walk);
 	return walk.found;
+}
+
+/*
+ * Returns the relations of a query whose changes are not in the log, see sources.h.
+ */
+List *
+derive_sources_silent(Query *query)
+{
+	List *relids = NIL;
+	ListCell *lc, *lr;
+
+	foreach (lc, derive_plan_queries(query))
+		foreach (lr, ((Query *) lfirst(lc))->rtable)
+		{
+			RangeTblEntry *rte = lfirst_node(RangeTblEntry, lr);
+
+			if (rte->rtekind == RTE_RELATION && derive_sources_is_silent(rte->relid))
+				relids = list_append_unique_oid(relids, rte->relid);
+		}
+	return relids;
 }

@@ -23,4 +23,19 @@ extern bool derive_sources_is_silent(Oid relid);
 extern bool derive_sources_read_whole_rows(Query *query);
 extern List *derive_sources_collect(Query *query);
 
+/*
+ * Returns the index of a relation in a list of sources, adding it if need be.  With and
+ * without ONLY are two sources, as their changes differ; a derived view has no children.
+ */
+extern int derive_sources_intern(List **sources, RangeTblEntry *rte);
+
+/* Returns the relations (oids) of a query, at any depth, whose changes are not in the log. */
+extern List *derive_sources_silent(Query *query);
+
+/*
+ * True if a relation is read with inheritance children, or may have had some: its keys do
+ * not identify the rows of all together.
+ */
+extern bool derive_sources_is_tree(RangeTblEntry *rte);
+
 #endif /* DERIVE_PLAN_SOURCES_H */

@@ -410,10 +410,10 @@ derive_plan_touched_sql(ViewPlan *plan, Bitmapset *nulls)
 }
 
 /*
- * Returns the query for the view's rows out of a state table, see plan.h.
+ * Returns the query for the view's rows out of state rows, which a query gives.
  */
 char *
-derive_plan_output_sql(ViewPlan *plan, const char *state_table)
+derive_sql_output(ViewPlan *plan, const char *state_rows)
 {
 	Stage *stage = plan->stage;
 	List *names = NIL;
@@ -426,8 +426,17 @@ derive_plan_output_sql(ViewPlan *plan, const char *state_table)
 	for (int i = 0; i < stage->ncolumns; i++)
 		names = lappend(names, makeString(stage->columns[i].name));
 	query = derive_region_over_named("state", names, stage->outputs, stage->having);
-	return psprintf("WITH state AS NOT MATERIALIZED (TABLE %s)\n%s", state_table,
+	return psprintf("WITH state AS NOT MATERIALIZED (%s)\n%s", state_rows,
 					derive_query_deparse(query, false));
+}
+
+/*
+ * Returns the query for the view's rows out of a state table, see plan.h.
+ */
+char *
+derive_plan_output_sql(ViewPlan *plan, const char *state_table)
+{
+	return derive_sql_output(plan, psprintf("TABLE %s", state_table));
 }
 
 /*
@@ -457,7 +466,7 @@ derive_sql_equality(Oid operator, const char * left, const char *right)
 static char *
 comparison_sql(const char *new_sql, const char *stored_sql, Oid stored_table, List *key)
 {
-	Relation relation = relation_open(stored_table, NoLock);
+	Relation relation = relation_open(stored_table, AccessShareLock);
 	TupleDesc desc = RelationGetDescr(relation);
 	List *names = NIL;
 	List *positions = NIL;

@@ -192,7 +192,7 @@ add_join_rte(Query *query, JoinExpr *join)
 		List *vars;
 		ListCell *lc;
 
-		expandRTE(rt_fetch(index, query->rtable), index, 0, -1, false, &names, &vars);
+		derive_compat_expand_rte(rt_fetch(index, query->rtable), index, &names, &vars);
 		rte->eref->colnames = list_concat(rte->eref->colnames, names);
 		rte->joinaliasvars = list_concat(rte->joinaliasvars, vars);
 		foreach (lc, vars)
@@ -393,7 +393,7 @@ derive_surgery_over(Oid relid)
 	query->canSetTag = true;
 	ref->rtindex = derive_surgery_add_relation(query, relid, NULL);
 	query->jointree = makeFromExpr(list_make1(ref), NULL);
-	expandRTE(linitial(query->rtable), 1, 0, -1, false, &names, &vars);
+	derive_compat_expand_rte(linitial(query->rtable), 1, &names, &vars);
 	forboth (ln, names, lv, vars)
 		query->targetList = lappend(query->targetList,
 									makeTargetEntry(lfirst(lv),

@@ -16,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "change/message.h"
 #include "common/hmac.h"
 #include "common/sha2.h"
@@ -66,7 +67,7 @@ derive_emission_send(const Emission *emission, struct varlena *secret)
 	put_text(&message, emission->payload);
 	compute_mac(message.data + MAC_LEN, message.len - MAC_LEN, secret,
 				(uint8 *) message.data);
-	LogLogicalMessage(DERIVE_MESSAGE_EMIT, message.data, message.len, true);
+	derive_compat_log_message(DERIVE_MESSAGE_EMIT, message.data, message.len, true);
 	pfree(message.data);
 }
 

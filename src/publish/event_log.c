@@ -50,7 +50,7 @@ derive_event_log_make(MemoryContext parent, Oid source)
 		Relation relation = table_open(source, AccessShareLock);
 		Oid type = relation->rd_rel->reltype;
 
-		log->row_desc = CreateTupleDescCopy(RelationGetDescr(relation));
+		log->row_desc = CreateTupleDescCopyConstr(RelationGetDescr(relation));
 		table_close(relation, NoLock);
 		TupleDescInitEntry(log->desc, EVENT_OLD + 1, "old", type, -1, 0);
 		TupleDescInitEntry(log->desc, EVENT_NEW + 1, "new", type, -1, 0);

@@ -7,8 +7,8 @@
  * that is not visible yet none.  What concerns an outbox is put into its log
  * (event_log.c), which is written at the end of the tick (outbox_write.c).
  *
- * An event's id is the MD5 of where it comes from: server and database, outbox, commit
- * LSN, and its number among what the transaction has for this outbox.  So it does not
+ * An event's id is made of where it comes from: server and database, outbox, commit LSN,
+ * and its number among what the transaction has for this outbox.  So it does not
  * depend on how transactions are divided into ticks.
  *
  * Which changes are events: those that commit behind the message in the log by which the
@@ -412,7 +412,8 @@ find_delta(List *cohorts, Oid view)
 
 	foreach (lc, cohorts)
 	{
-		SourceDelta *delta = derive_delta_find(&((Cohort *) lfirst(lc))->deltas, view);
+		SourceDelta *delta = derive_delta_find(&((Cohort *) lfirst(lc))->deltas, view,
+											   false);
 
 		if (delta != NULL && delta->nrows > 0)
 			return delta;

@@ -23,6 +23,7 @@ typedef enum OutboxPlan
 {
 	PLAN_WRITE,		/* the log into the table */
 	PLAN_WRITE_IDS, /* the same, but for callers' ids that the table has */
+	PLAN_WRITE_RAW, /* the same, without the user's expressions */
 	PLAN_READ_VIEW, /* a view's delta as pairs of rows */
 	OUTBOX_PLANS
 } OutboxPlan;

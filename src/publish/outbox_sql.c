@@ -77,8 +77,8 @@ derive_outbox_write_sql(const CatalogOutbox *row, bool raw, bool ids)
 		&sql,
 		"INSERT INTO %s (position, id, aggregatetype, aggregateid, type, payload, headers,"
 		" created_at) SELECT $1 OPERATOR(pg_catalog.+) pg_catalog.row_number() OVER (),"
-		" COALESCE(x.id, pg_catalog.md5(pg_catalog.concat('%s:" INT64_FORMAT ":',"
-		" x.lsn, ':', x.ordinal))::pg_catalog.uuid), x.topic, x.key, x.op, x.payload,"
+		" COALESCE(x.id, derive_state.event_id('%s:" INT64_FORMAT "', x.lsn, x.ordinal)),"
+		" x.topic, x.key, x.op, x.payload,"
 		" derive_state.event_headers(x.lsn, x.ordinal, x.xid, x.at, x.request, $2), x.at"
 		" FROM (SELECT e.\"$lsn\" AS lsn, e.\"$ordinal\" AS ordinal, e.\"$xid\" AS xid,"
 		" e.\"$at\" AS at, e.\"$request\" AS request, e.\"$id\" AS id, e.op, ",

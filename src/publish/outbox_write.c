@@ -11,7 +11,8 @@
  *
  * If that fails, the rows of the log are written in slices, and those of a slice
  * that fails one by one; one that fails by itself carries the row as payload, no key, and
- * the error in its headers.  So nothing is left out and nothing waits.
+ * the error in its headers.  If the statement is wrong as such (a function or a column is
+ * gone), all do.  So nothing is left out and nothing waits.
  *
  * If even that fails (the owner may not write), or what failed is no matter of a row (a lock
  * that could not be had, the disk), the error is noted
@@ -121,10 +122,10 @@ kept_plan(Outbox *outbox, OutboxPlan which)
 
 	if (plan != NULL)
 		return plan;
-	plan = prepare(
-		which == PLAN_READ_VIEW
-			? derive_outbox_view_sql(&outbox->row, outbox->view_key)
-			: derive_outbox_write_sql(&outbox->row, false, which == PLAN_WRITE_IDS));
+	plan = prepare(which == PLAN_READ_VIEW
+					   ? derive_outbox_view_sql(&outbox->row, outbox->view_key)
+					   : derive_outbox_write_sql(&outbox->row, which == PLAN_WRITE_RAW,
+												 which != PLAN_WRITE));
 	if (SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not keep a plan");
 	outbox->plans[which] = plan;
@@ -172,24 +173,19 @@ read_view(Outbox *outbox, SourceDelta *delta, XLogRecPtr lsn)
 static void
 insert_rows(Outbox *outbox, Tuplestorestate *rows, int64 nrows, const char *error)
 {
-	OutboxPlan which = outbox->log->ids != NULL ? PLAN_WRITE_IDS : PLAN_WRITE;
+	OutboxPlan which = error != NULL			  ? PLAN_WRITE_RAW
+					   : outbox->log->ids != NULL ? PLAN_WRITE_IDS
+												  : PLAN_WRITE;
 	Datum values[2] = {Int64GetDatum(outbox->row.position), (Datum) 0};
 	OwnerScope scope;
-	SPIPlanPtr plan;
 
 	SPI_connect();
 	enter_owner(&scope, &outbox->row, outbox->owner);
 	derive_query_register(LOG_NAME, outbox->log->desc, rows, nrows);
 	if (error != NULL)
-	{
-		plan = prepare(
-			derive_outbox_write_sql(&outbox->row, true, outbox->log->ids != NULL));
 		values[1] = CStringGetTextDatum(error);
-	}
-	else
-		plan = kept_plan(outbox, which);
-	if (SPI_execute_plan(plan, values, error != NULL ? NULL : " n", false, 0) !=
-		SPI_OK_INSERT)
+	if (SPI_execute_plan(kept_plan(outbox, which), values, error != NULL ? NULL : " n",
+						 false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write events");
 	outbox->row.position += SPI_processed;
 	derive_owner_leave(&scope);
@@ -312,13 +308,24 @@ write_rows(Outbox *outbox, Tuplestorestate *slice)
 	ExecDropSingleTupleTableSlot(slot);
 }
 
-/* Writes the log slice by slice. */
+/*
+ * Writes a log whose writing as a whole has failed: by slices; or, if no row can be better than
+ * another, because the statement itself is wrong by now, without the expressions.
+ */
 static void
-write_slices(Outbox *outbox)
+write_otherwise(Outbox *outbox, ErrorData *error)
 {
 	Tuplestorestate *slice;
 	int64 n;
 
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) ==
+		ERRCODE_TO_CATEGORY(ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION))
+	{
+		error = try_insert(outbox, outbox->log->rows, outbox->log->nrows, error->message);
+		if (error != NULL)
+			give_up(outbox, error->message);
+		return;
+	}
 	tuplestore_rescan(outbox->log->rows);
 	while ((slice = derive_event_log_slice(outbox->log, SLICE, &n)) != NULL)
 	{
@@ -343,9 +350,10 @@ derive_outbox_write(Outbox *outbox, SourceDelta *delta, XLogRecPtr lsn)
 			give_up(outbox, error->message);
 		if (error != NULL)
 		{
-			ereport(WARNING, (errmsg("events of outbox \"%s\" are written one by one: %s",
-									 get_rel_name(outbox->row.outbox), error->message)));
-			write_slices(outbox);
+			ereport(WARNING,
+					(errmsg("events of outbox \"%s\" cannot be written together: %s",
+							get_rel_name(outbox->row.outbox), error->message)));
+			write_otherwise(outbox, error);
 		}
 		outbox->row.gap = false;
 		outbox->changed = true;

@@ -66,6 +66,7 @@ init_entry(Pipeline *p)
 	pg_atomic_init_u64(&p->tick_request, 0);
 	pg_atomic_init_u64(&p->tick_done, 0);
 	pg_atomic_init_u64(&p->wait_lsn, 0);
+	pg_atomic_init_u32(&p->shed, 0);
 	pg_atomic_init_u64(&p->target_lsn, 0);
 	pg_atomic_init_u64(&p->target_request, 0);
 	pg_atomic_init_u64(&p->confirm_lsn, 0);
@@ -75,6 +76,7 @@ init_entry(Pipeline *p)
 	pg_atomic_init_u64(&p->transactions, 0);
 	pg_atomic_init_u64(&p->changes, 0);
 	pg_atomic_init_u64(&p->ticks, 0);
+	pg_atomic_init_u64(&p->progress_rows, 0);
 	pg_atomic_init_u64(&p->events, 0);
 	pg_atomic_init_u64(&p->queue_bytes, 0);
 }
@@ -168,6 +170,8 @@ take_entry(Pipeline *p, Oid dboid)
 	p->processor_pid = 0;
 	p->last_tick_at = 0;
 	p->oldest_pending = 0;
+	p->progress_view = InvalidOid;
+	p->progress_phase = PROGRESS_NONE;
 	p->applier_latch = NULL;
 	p->decoder_latch = NULL;
 	p->processor_latch = NULL;
@@ -177,6 +181,7 @@ take_entry(Pipeline *p, Oid dboid)
 	pg_atomic_write_u64(&p->tick_request, 0);
 	pg_atomic_write_u64(&p->tick_done, 0);
 	pg_atomic_write_u64(&p->wait_lsn, 0);
+	pg_atomic_write_u32(&p->shed, 0);
 	pg_atomic_write_u64(&p->target_lsn, 0);
 	pg_atomic_write_u64(&p->confirm_lsn, 0);
 	pg_atomic_write_u64(&p->received_lsn, 0);
@@ -270,6 +275,10 @@ leave(int code, Datum arg)
 		*place.latch = NULL;
 		*place.pid = 0;
 		left = true;
+		if (role != ROLE_APPLIER)
+			continue;
+		p->progress_view = InvalidOid;
+		p->progress_phase = PROGRESS_NONE;
 	}
 	SpinLockRelease(&p->mutex);
 	if (!left)

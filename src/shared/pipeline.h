@@ -37,15 +37,23 @@ typedef enum PipelineState
 	PIPELINE_FAILED		  /* the last start failed, see reason; will be tried again */
 } PipelineState;
 
+/* What the applier is at, while it recomputes a view. */
+typedef enum ProgressPhase
+{
+	PROGRESS_NONE = 0,
+	PROGRESS_BUILDING, /* inserts the query's rows */
+	PROGRESS_COMPARING /* compares the query's rows with the stored ones, writes what differs */
+} ProgressPhase;
+
 typedef struct Pipeline
 {
 	/* allocation and wishes: lock */
-	Oid dboid;				/* InvalidOid: entry is free */
-	bool wanted;			/* the launcher keeps an applier running */
-	bool hold;				/* DROP DATABASE & co: no workers for now */
-	pid_t hold_pid;			/* backend that holds; a hold ends with its process */
-	TimestampTz next_start; /* launcher: not before this time */
-	int start_failures;		/* launcher: in a row, for the backoff */
+	Oid dboid;			/* InvalidOid: entry is free */
+	bool wanted;		/* the launcher keeps an applier running */
+	bool hold;			/* DROP DATABASE & co: no workers for now */
+	pid_t hold_pid;		/* backend that holds; a hold ends with its process */
+	int64 next_start;	/* launcher: not before this time, as by derive_clock_ms */
+	int start_failures; /* launcher: in a row, for the backoff */
 
 	slock_t mutex;
 	/* mutex */
@@ -57,6 +65,9 @@ typedef struct Pipeline
 	TimestampTz last_tick_at; /* end of the last tick */
 	TimestampTz
 		oldest_pending; /* commit time of the oldest change not applied; 0: none */
+	Oid progress_view;	/* that the applier is recomputing, or InvalidOid */
+	ProgressPhase progress_phase;
+	TimestampTz progress_since;
 
 	/* read without lock, see above */
 	Latch *volatile applier_latch;
@@ -83,6 +94,8 @@ typedef struct Pipeline
 		views_behind;		   /* live views that are not at the pipeline's frontier */
 	ConditionVariable tick_cv; /* broadcast after each tick and state change */
 
+	/* decoder and launcher to applier: the slot was given up because it retained too much */
+	pg_atomic_uint32 shed;
 	/* applier to consumers */
 	pg_atomic_uint64 events; /* ticks that wrote events to outboxes */
 
@@ -98,7 +111,8 @@ typedef struct Pipeline
 	pg_atomic_uint64 transactions;	/* source transactions applied */
 	pg_atomic_uint64 changes;		/* rows of sources applied */
 	pg_atomic_uint64 ticks;
-	pg_atomic_uint64 queue_bytes; /* bytes sent by the decoder since it started */
+	pg_atomic_uint64 progress_rows; /* that the present recompute has written */
+	pg_atomic_uint64 queue_bytes;	/* bytes sent by the decoder since it started */
 } Pipeline;
 
 /* Databases whose CREATE EXTENSION has just committed, until the launcher has looked. */

@@ -33,12 +33,17 @@ static const char *const overrides[][2] = {
 	{"transaction_timeout", "0"}, /* from 17 on */
 };
 
-/* Installs signal handlers and unblocks signals. */
+/*
+ * Installs signal handlers and unblocks signals.  Until here the
+ * process ignored SIGHUP: what it has of the configuration may be older than a reload that
+ * it never heard of, so that it reads the files once more.
+ */
 void
 derive_process_start_as_writer(void)
 {
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	ConfigReloadPending = true;
 	BackgroundWorkerUnblockSignals();
 }
 
@@ -59,7 +64,7 @@ derive_process_override_settings(void)
 			SetConfigOption(overrides[i][0], overrides[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
-/* Re-reads the configuration files after a SIGHUP. */
+/* Re-reads the configuration files after a SIGHUP, and once at the start. */
 void
 derive_process_reload(void)
 {

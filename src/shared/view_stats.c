@@ -65,28 +65,52 @@ derive_view_stats_init(void)
 	shmem_startup_hook = startup;
 }
 
-/* Counts one tick of a view of this database. */
-void
-derive_view_stats_count(Oid view, int64 rows, bool recomputed, bool chosen, bool repaired,
-						int64 us)
+/* Returns a view's entry, a new one if need be, or NULL; expects the lock. */
+static ViewStats *
+find_entry(Oid view)
 {
 	ViewStatsKey key = {MyDatabaseId, view};
-	ViewStats *entry;
 	bool found;
+	ViewStats *entry = hash_search(table, &key, HASH_ENTER_NULL, &found);
+
+	if (entry != NULL && !found)
+		memset((char *) entry + sizeof(key), 0, sizeof(ViewStats) - sizeof(key));
+	return entry;
+}
+
+/* Counts keys of a view of this database that an audit has compared. */
+void
+derive_view_stats_audited(Oid view, int64 keys)
+{
+	ViewStats *entry;
 
 	LWLockAcquire(lock, LW_EXCLUSIVE);
-	entry = hash_search(table, &key, HASH_ENTER_NULL, &found);
+	entry = find_entry(view);
+	if (entry != NULL)
+		entry->audits += keys;
+	LWLockRelease(lock);
+}
+
+/* Counts one tick of a view of this database. */
+void
+derive_view_stats_count(Oid view, int64 rows_in, int64 rows_changed, bool recomputed,
+						bool chosen, bool repaired, int64 us)
+{
+	ViewStats *entry;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	entry = find_entry(view);
 	if (entry != NULL)
 	{
-		if (!found)
-			memset((char *) entry + sizeof(key), 0, sizeof(ViewStats) - sizeof(key));
-		entry->rows_changed += rows;
+		entry->rows_in += rows_in;
+		entry->rows_changed += rows_changed;
 		entry->ticks++;
 		entry->recomputes += recomputed;
 		entry->choices += chosen;
 		entry->repairs += repaired;
 		entry->last_tick_at = GetCurrentTimestamp();
 		entry->last_tick_us = us;
+		entry->total_us += us;
 	}
 	LWLockRelease(lock);
 }

@@ -23,10 +23,14 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "audit/audit.h"
+#include "base/clock.h"
 #include "base/settings.h"
+#include "base/wait_event.h"
 #include "capture/stream.h"
 #include "catalog/processor_catalog.h"
 #include "catalog/view_catalog.h"
+#include "maintain/gap.h"
 #include "maintain/tick.h"
 #include "publish/outbox.h"
 #include "publish/requests.h"
@@ -43,7 +47,6 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 #include "worker/processor_worker.h"
 #include "worker/workers.h"
 
@@ -59,13 +62,13 @@
 
 typedef struct Pace
 {
-	TimestampTz last_start;	   /* of the last tick */
-	long cost_ms;			   /* of the last tick */
-	int64 transactions;		   /* of the last tick */
-	int kept_wait;			   /* ms, doubles while nothing happens */
-	TimestampTz visible_since; /* waiting for the next commit to become visible since */
-	long look_at_processors;   /* ms until their worker needs to be looked after */
-	TimestampTz forget_at;	   /* next look for requests to forget */
+	int64 last_start;		 /* of the last tick, as by derive_clock_ms */
+	long cost_ms;			 /* of the last tick */
+	int64 transactions;		 /* of the last tick */
+	int kept_wait;			 /* ms, doubles while nothing happens */
+	int64 visible_since;	 /* waiting for the next commit to become visible since */
+	long look_at_processors; /* ms until their worker needs to be looked after */
+	int64 forget_at;		 /* next look for requests to forget */
 } Pace;
 
 static Pipeline *pipeline;
@@ -98,6 +101,17 @@ extension_exists(void)
 	return exists;
 }
 
+/* Throws if the extension must be updated before its views can be maintained. */
+static void
+check_version(void)
+{
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	derive_catalog_check_version();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
 /* Gives everything back because the extension is not there, and ends the process. */
 static void
 retire(ChangeStream *stream)
@@ -128,7 +142,7 @@ static void
 sleep_ms(long ms)
 {
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
-					 PG_WAIT_EXTENSION);
+					 derive_wait_event(WAIT_APPLIER_MAIN));
 	ResetLatch(MyLatch);
 	service();
 }
@@ -153,8 +167,11 @@ start_stream(Maintainer *m, uint64 *catalog_seen)
 {
 	StreamRecord hello;
 
-	if (m->frontier_stored && !derive_stream_slot_usable(MyDatabaseId))
-		derive_maintainer_set_all_stale(m, "the replication slot was missing", 1);
+	if (m->gap != NULL)
+	{
+		derive_maintainer_set_all_stale(m, m->gap, 1);
+		derive_stream_slot_drop(MyDatabaseId);
+	}
 	derive_maintainer_attach_stream(
 		m, derive_stream_start(pipeline, m->unconfirmed_lsn,
 							   derive_view_set_interest(m->views),
@@ -167,7 +184,8 @@ start_stream(Maintainer *m, uint64 *catalog_seen)
 	}
 	Assert(hello.kind == STREAM_HELLO);
 	if (hello.slot_created)
-		derive_maintainer_set_all_stale(m, "the replication slot was missing", hello.lsn);
+		derive_maintainer_set_all_stale(m, DERIVE_GAP_NO_SLOT, hello.lsn);
+	pg_atomic_write_u32(&pipeline->shed, 0);
 	derive_pipeline_set_state(pipeline, PIPELINE_RUNNING, "");
 }
 
@@ -182,9 +200,8 @@ next_is_visible(const StreamRecord *record, Pace *pace)
 	if (record->kind != STREAM_BEGIN || !TransactionIdIsInProgress(record->xid))
 		return true;
 	if (pace->visible_since == 0)
-		pace->visible_since = GetCurrentTimestamp();
-	else if (TimestampDifferenceExceeds(pace->visible_since, GetCurrentTimestamp(),
-										VISIBLE_WAIT))
+		pace->visible_since = derive_clock_ms();
+	else if (derive_clock_ms() >= pace->visible_since + VISIBLE_WAIT)
 		return true;
 	pg_atomic_write_u32(&pipeline->want_visible, 1);
 	pg_memory_barrier();
@@ -204,13 +221,6 @@ tick_distance(const Pace *pace)
 	return Max(distance, derive_tick_interval);
 }
 
-/* Returns the milliseconds from now to a time, at least 0. */
-static long
-ms_until(TimestampTz time)
-{
-	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), time);
-}
-
 /* Notes since when a change waits to be applied, for the lag that is shown. */
 static void
 note_pending(const StreamRecord *record)
@@ -227,15 +237,17 @@ note_pending(const StreamRecord *record)
 static void
 tick(Maintainer *m, Pace *pace, TickResult *result)
 {
-	TimestampTz end;
+	instr_time start, elapsed;
 
 	pg_atomic_write_u32(&pipeline->want_visible, 0);
-	pace->last_start = GetCurrentTimestamp();
+	INSTR_TIME_SET_CURRENT(start);
+	pace->last_start = derive_clock_ms();
 	pgstat_report_activity(STATE_RUNNING, "maintaining derived views");
 	derive_tick_run(m, result);
 	pgstat_report_activity(STATE_IDLE, NULL);
-	end = GetCurrentTimestamp();
-	pace->cost_ms = TimestampDifferenceMilliseconds(pace->last_start, end);
+	INSTR_TIME_SET_CURRENT(elapsed);
+	INSTR_TIME_SUBTRACT(elapsed, start);
+	pace->cost_ms = (long) INSTR_TIME_GET_MILLISEC(elapsed);
 	pace->transactions = result->transactions;
 	pace->visible_since = 0;
 	if (result->transactions > 0 || result->again)
@@ -246,7 +258,7 @@ tick(Maintainer *m, Pace *pace, TickResult *result)
 		ereport(LOG, (errmsg("tick: " INT64_FORMAT " transactions, " INT64_FORMAT
 							 " changes, " INT64_FORMAT " deferred, " INT64_FORMAT " us",
 							 result->transactions, result->changes, result->deferred,
-							 (int64) (end - pace->last_start)),
+							 (int64) INSTR_TIME_GET_MICROSEC(elapsed)),
 					  errhidestmt(true)));
 }
 
@@ -254,14 +266,14 @@ tick(Maintainer *m, Pace *pace, TickResult *result)
 static bool
 tick_is_asked(Maintainer *m, const TickResult *last)
 {
-	TimestampTz retry = derive_tick_next_retry(m);
+	int64 due = derive_tick_next_due(m);
 
 	return last->again ||
 		   pg_atomic_read_u64(&pipeline->tick_request) !=
 			   pg_atomic_read_u64(&pipeline->tick_done) ||
 		   pg_atomic_read_u64(&pipeline->frontier_request) != m->frontier_request_done ||
 		   derive_view_set_has_invalidations() || m->views->catalog_changed ||
-		   (retry != 0 && retry <= GetCurrentTimestamp());
+		   (due != 0 && due <= derive_clock_ms());
 }
 
 /* Forgets a few old requests, if it is time. */
@@ -270,11 +282,10 @@ forget_requests(Pace *pace)
 {
 	bool more;
 
-	if (ms_until(pace->forget_at) > 0)
+	if (derive_clock_until(pace->forget_at) > 0)
 		return;
 	more = derive_requests_forget();
-	pace->forget_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-												  more ? 0 : FORGET_WAIT);
+	pace->forget_at = derive_clock_ms() + (more ? 0 : FORGET_WAIT);
 }
 
 /* Returns how long the applier may sleep if nothing sets its latch, in ms. */
@@ -282,15 +293,15 @@ static long
 sleep_time(Maintainer *m, const Pace *pace, const TickResult *last, bool unconfirmed)
 {
 	long ms = IDLE_TICK;
-	TimestampTz retry = derive_tick_next_retry(m);
+	int64 due = derive_tick_next_due(m);
 
 	if (derive_batch_has_kept(m->batch) || last->behind)
 		ms = Min(ms, pace->kept_wait);
 	if (unconfirmed)
 		ms = Min(ms, CONFIRM_WAIT);
-	if (retry != 0)
-		ms = Min(ms, ms_until(retry));
-	ms = Min(ms, ms_until(pace->forget_at));
+	if (due != 0)
+		ms = Min(ms, derive_clock_until(due));
+	ms = Min(ms, derive_clock_until(pace->forget_at));
 	ms = Min(ms, pace->look_at_processors);
 	return Max(ms, 1);
 }
@@ -322,11 +333,9 @@ run(Maintainer *m, uint64 catalog_seen)
 		if (pending)
 			note_pending(&record);
 		due = pending || tick_is_asked(m, &last) ||
-			  TimestampDifferenceExceeds(pace.last_start, GetCurrentTimestamp(),
-										 Max(IDLE_TICK, derive_tick_interval));
+			  derive_clock_ms() >= pace.last_start + Max(IDLE_TICK, derive_tick_interval);
 		if (!due && (derive_batch_has_kept(m->batch) || last.behind))
-			due = TimestampDifferenceExceeds(pace.last_start, GetCurrentTimestamp(),
-											 pace.kept_wait);
+			due = derive_clock_ms() >= pace.last_start + pace.kept_wait;
 		if (!due)
 		{
 			if (derive_batch_has_kept(m->batch))
@@ -334,8 +343,7 @@ run(Maintainer *m, uint64 catalog_seen)
 			sleep_ms(sleep_time(m, &pace, &last, unconfirmed));
 			continue;
 		}
-		wait = ms_until(
-			TimestampTzPlusMilliseconds(pace.last_start, tick_distance(&pace)));
+		wait = derive_clock_until(pace.last_start + tick_distance(&pace));
 		if (wait > 0)
 			sleep_ms(wait);
 		else if (!pending || next_is_visible(&record, &pace))
@@ -372,7 +380,9 @@ derive_applier_main(Datum arg)
 		catalog_seen = pg_atomic_read_u64(&pipeline->catalog_version);
 		if (!extension_exists())
 			retire(NULL);
+		check_version();
 		m = derive_maintainer_create(pipeline, derive_outbox_publisher());
+		m->audit = derive_audit_tick;
 		start_stream(m, &catalog_seen);
 		run(m, catalog_seen);
 	}

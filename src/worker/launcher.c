@@ -31,6 +31,9 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "base/clock.h"
+#include "base/settings.h"
+#include "base/wait_event.h"
 #include "capture/stream.h"
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
@@ -44,7 +47,6 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
-#include "utils/timestamp.h"
 
 #define SHORT_LIFE 1000 /* ms; an applier that ends sooner counts as a failure to start */
 #define SHORT_PAUSE 200 /* ms, after one that ended that soon but has ticked */
@@ -52,6 +54,7 @@
 #define PROBE_TIME 3000 /* ms; then the next database is probed, whatever happens */
 #define HOLD_WAIT 10000 /* ms */
 #define HOLD_POLL 1000	/* ms; is the process that holds still there? */
+#define SHED_POLL 10000 /* ms; do slots that nobody reads retain too much? */
 #define ADOPTED_POLL 5000 /* ms; an applier of another launcher cannot notify this one */
 
 #define APPLIER_TYPE "pg_derive applier"
@@ -62,7 +65,7 @@ typedef struct Worker
 {
 	Oid dboid;
 	BackgroundWorkerHandle *handle;
-	TimestampTz started_at;
+	int64 started_at;	 /* as by derive_clock_ms */
 	uint64 ticks_before; /* counted by earlier appliers */
 	bool again;			 /* CREATE EXTENSION came after its start: if it finds nothing,
 								 * probe again */
@@ -175,7 +178,7 @@ back_off(Pipeline *p)
 	p->start_failures++;
 	if (p->start_failures > 1)
 		seconds = Min(1 << Min(p->start_failures - 2, 10), MAX_BACKOFF);
-	p->next_start = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (seconds) *1000);
+	p->next_start = derive_clock_ms() + seconds * 1000;
 	LWLockRelease(derive_shared->lock);
 }
 
@@ -185,7 +188,7 @@ forgive(Pipeline *p, int pause)
 {
 	LWLockAcquire(derive_shared->lock, LW_EXCLUSIVE);
 	p->start_failures = 0;
-	p->next_start = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause);
+	p->next_start = derive_clock_ms() + pause;
 	LWLockRelease(derive_shared->lock);
 }
 
@@ -208,7 +211,7 @@ start_worker(Pipeline *p)
 	registration.bgw_main_arg = ObjectIdGetDatum(p->dboid);
 	registration.bgw_notify_pid = MyProcPid;
 	worker->dboid = p->dboid;
-	worker->started_at = GetCurrentTimestamp();
+	worker->started_at = derive_clock_ms();
 	worker->ticks_before = pg_atomic_read_u64(&p->ticks);
 	if (RegisterDynamicBackgroundWorker(&registration, &worker->handle))
 	{
@@ -229,8 +232,7 @@ worker_ended(Worker *worker)
 
 	if (p != NULL && p->wanted)
 	{
-		if (p->hold || TimestampDifferenceExceeds(worker->started_at,
-												  GetCurrentTimestamp(), SHORT_LIFE))
+		if (p->hold || derive_clock_ms() >= worker->started_at + SHORT_LIFE)
 			forgive(p, 0);
 		else if (pg_atomic_read_u64(&p->ticks) != worker->ticks_before)
 			forgive(p, SHORT_PAUSE);
@@ -289,13 +291,6 @@ is_held(Pipeline *p)
 	return p->hold;
 }
 
-/* Returns the milliseconds from now to a time, at least 0. */
-static long
-ms_until(TimestampTz time)
-{
-	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), time);
-}
-
 /*
  * Starts what an entry without an applier needs, or gives the entry back.  Returns how
  * long the launcher may sleep for this entry, in ms; -1: until it is woken.
@@ -316,11 +311,11 @@ tend_entry(Pipeline *p)
 		derive_pipeline_release(p);
 		return -1;
 	}
-	wait = ms_until(p->next_start);
+	wait = derive_clock_until(p->next_start);
 	if (wait > 0)
 		return wait;
 	start_worker(p);
-	return find_worker(p->dboid) != NULL ? -1 : Max(1, ms_until(p->next_start));
+	return find_worker(p->dboid) != NULL ? -1 : Max(1, derive_clock_until(p->next_start));
 }
 
 /* Returns the shorter of two times to sleep; -1 is for ever. */
@@ -378,8 +373,7 @@ probe_under_way(void)
 
 		if (p == NULL || p->decoder_pid != 0 || p->state == PIPELINE_RUNNING)
 			continue;
-		wait = Max(wait,
-				   ms_until(TimestampTzPlusMilliseconds(worker->started_at, PROBE_TIME)));
+		wait = Max(wait, derive_clock_until(worker->started_at + PROBE_TIME));
 	}
 	return wait;
 }
@@ -457,9 +451,14 @@ derive_launcher_main(Datum arg)
 		reap_workers();
 		wait = tend_entries();
 		wait = sooner(wait, probe_next());
+		if (derive_max_retained_wal > 0)
+		{
+			derive_stream_shed_idle();
+			wait = sooner(wait, SHED_POLL);
+		}
 		(void) WaitLatch(
 			MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (wait >= 0 ? WL_TIMEOUT : 0),
-			wait, PG_WAIT_EXTENSION);
+			wait, derive_wait_event(WAIT_LAUNCHER_MAIN));
 		ResetLatch(MyLatch);
 	}
 }
@@ -529,13 +528,16 @@ void
 derive_launcher_hold_database(Oid dboid)
 {
 	Pipeline *p = set_hold(dboid, true);
-	TimestampTz give_up = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), HOLD_WAIT);
+	int64 give_up = derive_clock_ms() + HOLD_WAIT;
 
 	if (p == NULL)
 		return;
 	ConditionVariablePrepareToSleep(&p->tick_cv);
-	while (terminate(p) && GetCurrentTimestamp() < give_up)
+	while (terminate(p) && derive_clock_ms() < give_up)
 		(void) ConditionVariableTimedSleep(&p->tick_cv, 100, PG_WAIT_EXTENSION);
+	while (terminate(p) && GetCurrentTimestamp() < give_up)
+		(void) ConditionVariableTimedSleep(&p->tick_cv, 100,
+										   derive_wait_event(WAIT_DATABASE_HOLD));
 	ConditionVariableCancelSleep();
 }
 

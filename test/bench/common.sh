@@ -8,7 +8,9 @@ if [[ -n ${BENCH_QUICK:-} ]]; then
     : "${BENCH_SCALE:=1}" "${BENCH_SECONDS:=2}" "${BENCH_ROUNDS:=1}" "${BENCH_BULK:=50000}"
     : "${BENCH_SIZES:=2000 20000 200000}" "${BENCH_REPEATS:=5}"
     : "${BENCH_DECODE_TRANSACTIONS:=4000}" "${BENCH_DECODE_ROWS:=50000}"
+    : "${BENCH_PLUGIN_ROWS:=200000}"
     : "${BENCH_TPCH_SCALE:=0.01}" "${BENCH_TPCH_BATCHES:=2}"
+    : "${BENCH_CONSTRUCT_SIZES:=2000 20000}" "${BENCH_CONSTRUCT_ROUNDS:=2}"
 fi
 : "${BENCH_SCALE:=20}"                  # pgbench scale
 : "${BENCH_CLIENTS:=8}"
@@ -19,8 +21,14 @@ fi
 : "${BENCH_REPEATS:=21}"                # changes per size
 : "${BENCH_DECODE_TRANSACTIONS:=32000}" # small transactions to decode
 : "${BENCH_DECODE_ROWS:=500000}"        # rows of the large one
+: "${BENCH_PLUGIN_ROWS:=10000000}"      # rows of the transaction whose reader's memory is watched
 : "${BENCH_TPCH_SCALE:=1}"              # TPC-H's scale factor
 : "${BENCH_TPCH_BATCHES:=5}"            # refreshes per query, of 0.1 % of the orders
+: "${BENCH_TPCH_SECONDS:=240}"          # a query's refreshes end after so many seconds
+: "${BENCH_TPCH_TIMEOUT:=120}"          # seconds after which running a query once is given up
+: "${BENCH_CONSTRUCTS:=}"               # pattern of constructs' names; empty: all
+: "${BENCH_CONSTRUCT_SIZES:=10000 1000000}"
+: "${BENCH_CONSTRUCT_ROUNDS:=9}"        # changes per construct and size
 
 # shellcheck source=scripts/private-server.sh
 source scripts/private-server.sh

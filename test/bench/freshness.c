@@ -22,8 +22,8 @@
  *			those acknowledged before the call are visible.  This is what a program
  *			that reads its own writes sees, round trip included; nothing polls.
  * fetch	derive.fetch() with a wait is called all the time, for the consumer probe of an
- *			outbox pulse_events over pulses; what it returns is acknowledged after the
- *			clock was read.
+ *			outbox pulse_events over pulses; what it returns is acknowledged in the same
+ *			transaction, after the clock was read.
  * floor	SELECT 1 instead: how slow the machine and this program are by themselves.
  *
  * While nothing is outstanding the reader sleeps on a condition variable, so
@@ -168,20 +168,22 @@ fetch_pulses(void *arg)
 {
 	Run *run = arg;
 	PGconn *conn = connect_with(run->statement);
-	PGconn *ack = connect_with(ACK);
 	int seen = 0;
 
 	while (seen < run->commits)
 	{
-		long more = run_statement(conn);
-		double end = now_seconds();
+		long more;
+		double end;
 
+		PQclear(PQexec(conn, "BEGIN"));
+		more = run_statement(conn);
+		end = now_seconds();
 		for (; more > 0 && seen < run->commits; more--)
 			run->visible_at[seen++] = end;
-		run_statement(ack);
+		PQclear(PQexec(conn, ACK));
+		PQclear(PQexec(conn, "COMMIT"));
 	}
 	run->probes = 1;
-	PQfinish(ack);
 	PQfinish(conn);
 	return NULL;
 }

@@ -12,7 +12,7 @@ SELECT set_eq(
     $$ SELECT p.proname::text || '(' || pg_get_function_arguments(p.oid) || ') ' || pg_get_function_result(p.oid)
        FROM pg_proc p WHERE p.pronamespace = 'derive'::regnamespace $$,
     ARRAY[
-        'create_view(name text, query text, key text[] DEFAULT NULL::text[], with_data boolean DEFAULT true) regclass',
+        'create_view(name text, query text, key text[] DEFAULT NULL::text[], with_data boolean DEFAULT true, refresh_every interval DEFAULT NULL::interval) regclass',
         'drop_view(view regclass, cascade boolean DEFAULT false) void',
         'refresh(view regclass) void',
         'pause(view regclass) void',
@@ -20,6 +20,7 @@ SELECT set_eq(
         'explain(query text) SETOF text',
         'explain(view regclass) SETOF text',
         'advise(view regclass) SETOF text',
+        'health() TABLE("check" text, ok boolean, detail text, hint text)',
         'verify(view regclass) TABLE(kind text, difference bigint, "row" jsonb)',
         'wait(target pg_lsn DEFAULT NULL::pg_lsn, timeout interval DEFAULT NULL::interval, view regclass DEFAULT NULL::regclass) pg_lsn',
         'create_outbox(name text, source regclass, topic text DEFAULT NULL::text, key text DEFAULT NULL::text, payload text DEFAULT NULL::text, filter text DEFAULT NULL::text, retain interval DEFAULT ''7 days''::interval) regclass',
@@ -43,7 +44,7 @@ SELECT set_eq(
 SELECT set_eq(
     $$ SELECT format('%s %s', relname, relkind) COLLATE "default" FROM pg_class
        WHERE relnamespace = 'derive'::regnamespace AND relkind IN ('r', 'v', 'm', 'p', 'f', 'S') $$,
-    ARRAY['views v', 'pipelines v', 'stages v', 'outboxes v', 'consumers v', 'parked v',
+    ARRAY['views v', 'pipelines v', 'stages v', 'audits v', 'progress v', 'outboxes v', 'consumers v', 'parked v',
         'requests v', 'processors v'],
     'the relations of schema derive');
 
@@ -61,8 +62,17 @@ SELECT results_eq(
     $$ EXECUTE columns('derive.stages') $$,
     ARRAY['view regclass', 'stage regclass', 'query text', 'rule text', 'rows_changed bigint', 'ticks bigint',
         'recomputes bigint', 'chosen bigint', 'repairs bigint', 'last_tick_at timestamp with time zone',
-        'last_tick_time interval'],
+        'last_tick_time interval', 'rows_in bigint', 'total_time interval', 'audits bigint'],
     'columns of derive.stages');
+SELECT results_eq(
+    $$ EXECUTE columns('derive.audits') $$,
+    ARRAY['view regclass', 'at timestamp with time zone', 'kind text', 'expected jsonb', 'actual jsonb', 'repaired boolean',
+        'stage regclass'],
+    'columns of derive.audits');
+SELECT results_eq(
+    $$ EXECUTE columns('derive.progress') $$,
+    ARRAY['view regclass', 'stage regclass', 'phase text', 'rows_done bigint', 'since timestamp with time zone'],
+    'columns of derive.progress');
 SELECT results_eq(
     $$ EXECUTE columns('derive.outboxes') $$,
     ARRAY['outbox regclass', 'source regclass', 'topic text', 'key text', 'payload text', 'filter text', 'retain interval',
@@ -115,7 +125,7 @@ SELECT is_empty(
 SELECT is_empty(
     $$ SELECT oid::regprocedure FROM pg_proc
        WHERE pronamespace IN ('derive'::regnamespace, 'derive_state'::regnamespace) AND proparallel = 's'
-           AND proname NOT IN ('row_image', 'row_hash', 'row_texts', 'debug_steps', 'event_headers') $$,
+           AND proname NOT IN ('row_image', 'row_hash', 'row_texts', 'debug_steps', 'event_headers', 'event_id') $$,
     'only pure functions are parallel safe');
 
 -- ------------------------------------------------------------------ comments
@@ -144,8 +154,10 @@ SELECT set_eq(
            aclexplode(coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner))) a
        WHERE c.relnamespace IN ('derive'::regnamespace, 'derive_state'::regnamespace)
            AND c.relkind IN ('r', 'v', 'm', 'S') AND a.grantee = 0 $$,
-    ARRAY['SELECT on derive.views', 'SELECT on derive.pipelines', 'SELECT on derive.stages', 'SELECT on derive.outboxes',
-        'SELECT on derive.consumers', 'SELECT on derive.parked', 'SELECT on derive.requests', 'SELECT on derive.processors'],
+    ARRAY['SELECT on derive.views', 'SELECT on derive.pipelines', 'SELECT on derive.stages', 'SELECT on derive.audits',
+        'SELECT on derive.progress', 'SELECT on derive.outboxes', 'SELECT on derive.consumers',
+        'SELECT on derive.parked', 'SELECT on derive.requests', 'SELECT on derive.processors',
+        'SELECT on derive_state.health'],
     'PUBLIC may read the status views and no other relation');
 SELECT is_empty(
     $$ SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'derive'::regnamespace
@@ -154,7 +166,8 @@ SELECT is_empty(
 SELECT set_eq(
     $$ SELECT proname::text FROM pg_proc WHERE pronamespace = 'derive_state'::regnamespace
        AND has_function_privilege('public', oid, 'EXECUTE') $$,
-    ARRAY['row_image', 'row_hash', 'pipeline_status', 'view_statistics', 'event_headers', 'row_texts'],
+    ARRAY['row_image', 'row_hash', 'pipeline_status', 'view_statistics', 'log_end', 'view_totals', 'recompute_progress',
+        'event_headers', 'row_texts', 'processor_pid', 'event_id'],
     'and of schema derive_state what readers of the status views and owners of views and outboxes need');
 SELECT is_empty(
     $$ SELECT attrelid::regclass, attname FROM pg_attribute WHERE attacl IS NOT NULL
@@ -167,12 +180,18 @@ SET LOCAL ROLE derive_nobody;
 PREPARE ok_views AS SELECT * FROM derive.views;
 PREPARE ok_pipelines AS SELECT * FROM derive.pipelines;
 PREPARE ok_stages AS SELECT * FROM derive.stages;
+PREPARE ok_audits AS SELECT * FROM derive.audits;
+PREPARE ok_progress AS SELECT * FROM derive.progress;
+PREPARE ok_health AS SELECT * FROM derive.health();
 SELECT lives_ok('ok_views', 'reads derive.views');
 SELECT lives_ok('ok_pipelines', 'reads derive.pipelines');
 SELECT lives_ok('ok_stages', 'reads derive.stages');
+SELECT lives_ok('ok_audits', 'reads derive.audits');
+SELECT lives_ok('ok_progress', 'reads derive.progress');
+SELECT lives_ok('ok_health', 'calls derive.health');
 SELECT throws_ok('SELECT * FROM derive_state.' || r, '42501', NULL, 'cannot read derive_state.' || r)
-    FROM unnest(ARRAY['view', 'progress', 'frontier', 'view_id', 'outbox', 'outbox_position', 'outbox_id', 'consumer', 'deferred', 'secret',
-        'request', 'processor']) r;
+    FROM unnest(ARRAY['view', 'progress', 'frontier', 'view_id', 'audit', 'source_identity', 'outbox', 'outbox_position', 'outbox_id',
+        'consumer', 'deferred', 'secret', 'request', 'processor']) r;
 SELECT throws_ok('SELECT derive_state.start_pipeline()', '42501', NULL, 'cannot start the pipeline');
 SELECT throws_ok('SELECT derive_state.debug_steps()', '42501', NULL, 'cannot list the steps');
 SELECT throws_ok('CREATE TABLE derive.x (a int)', '42501', NULL, 'cannot create in derive');
@@ -183,8 +202,9 @@ RESET ROLE;
 -- ------------------------------------------------------------------ settings
 SELECT set_eq(
     $$ SELECT name FROM pg_settings WHERE name LIKE 'pg\_derive.%' $$,
-    ARRAY['pg_derive.batch_memory', 'pg_derive.database_workers', 'pg_derive.debug_step', 'pg_derive.log_ticks',
-        'pg_derive.request_id', 'pg_derive.request_retention', 'pg_derive.tick_interval'],
+    ARRAY['pg_derive.audit_rate', 'pg_derive.batch_memory', 'pg_derive.database_workers', 'pg_derive.debug_step', 'pg_derive.log_ticks',
+        'pg_derive.max_retained_wal', 'pg_derive.request_id', 'pg_derive.request_retention',
+        'pg_derive.tick_interval'],
     'the settings');
 SELECT results_eq(
     $$ SELECT boot_val FROM pg_settings WHERE name = 'pg_derive.tick_interval' $$, ARRAY['0'], 'tick_interval defaults to 0');

@@ -11,7 +11,7 @@ CREATE INDEX ON b (a_id);
 ALTER TABLE a REPLICA IDENTITY FULL;
 ALTER TABLE b REPLICA IDENTITY FULL;
 INSERT INTO a SELECT i, i % 100, i FROM generate_series(1, 10000) i;
-INSERT INTO b SELECT i, 1 + i % 10000, i FROM generate_series(1, 30000) i;
+INSERT INTO b SELECT i, 1 + i % 10000, i FROM generate_series(1, 60000) i;
 ANALYZE a, b;
 SELECT derive.create_view('joined', 'SELECT a.id, b.id AS b, n, m FROM a JOIN b ON b.a_id = a.id');
 SELECT derive.create_view('staged', 'SELECT c, count(*) AS n FROM (SELECT a.id, count(b.id) AS c FROM a LEFT JOIN b ON b.a_id = a.id AND b.m >= a.n GROUP BY a.id) x GROUP BY c');

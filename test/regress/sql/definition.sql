@@ -44,7 +44,8 @@ ALTER FUNCTION double(int) RENAME TO twice;
 ALTER TYPE mood ADD VALUE 'ecstatic';
 INSERT INTO t_definition_3.source VALUES (8, 8, NULL, 'ecstatic');
 CALL test.check_all();
-SELECT view, query FROM derive.views ORDER BY 1;
+-- From PostgreSQL 16 on, columns of the only table are shown without its name.
+SELECT view, regexp_replace(query, '(source|rows)\.', '', 'g') AS query FROM derive.views ORDER BY 1;
 
 -- Not the view's business.
 ALTER TABLE t_definition_3.source ADD COLUMN more int DEFAULT 7;

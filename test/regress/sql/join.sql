@@ -21,6 +21,8 @@ SELECT derive.create_view('nat', 'SELECT x, y, z FROM a NATURAL JOIN b');
 SELECT derive.create_view('nullsafe', 'SELECT a.t, b.z FROM a, b WHERE a.x IS NOT DISTINCT FROM b.x');
 SELECT derive.create_view('selfjoin', 'SELECT p.t, q.t AS t2 FROM a p JOIN a q ON p.x = q.y');
 SELECT derive.create_view('triple', 'SELECT p.x, q.y, r.t FROM a p, a q, a r WHERE p.x = q.x AND q.y = r.y');
+-- The last term has three tables before their deltas, more than are taken apart.
+SELECT derive.create_view('fourfold', 'SELECT p.x, s.t FROM a p JOIN a q ON p.x = q.x JOIN a r ON q.y = r.y JOIN a s ON s.x = r.x');
 SELECT derive.create_view('crossed', 'SELECT a.t, c.label FROM a CROSS JOIN c');
 SELECT derive.create_view('theta', 'SELECT b.x, c.label FROM b JOIN c ON b.z < c.z');
 SELECT derive.create_view('agg', 'SELECT c.label, count(*) AS n, sum(a.y) AS y, min(a.t) AS t FROM a JOIN b USING (x) JOIN c USING (z) GROUP BY c.label');

@@ -47,6 +47,18 @@ SELECT derive.create_outbox('fragile', 'orders', payload => 'to_jsonb(1 / (new).
 INSERT INTO orders VALUES (10, 1), (11, 0), (12, 2);
 SELECT derive.wait() IS NOT NULL;
 SELECT position, aggregateid, payload->'id' AS row, headers->>'error' AS error FROM fragile ORDER BY position;
+-- An expression that is wrong by now; one that fails for some of many rows.
+CREATE FUNCTION t_outbox.half(i int) RETURNS int LANGUAGE sql AS $$ SELECT i / (i % 2) $$;
+CREATE TABLE many (id int PRIMARY KEY);
+SELECT derive.create_outbox('many_events', 'many', payload => 't_outbox.half((new).id)');
+INSERT INTO many SELECT generate_series(1, 600);
+SELECT derive.wait() IS NOT NULL;
+DROP FUNCTION half;
+INSERT INTO many SELECT generate_series(601, 900);
+SELECT derive.wait() IS NOT NULL;
+SELECT headers->>'error' AS error, jsonb_typeof(payload) AS payload, count(*), count(aggregateid) AS keys, min(position), max(position), min(payload::text), max((headers->>'ordinal')::int) AS ordinal
+FROM many_events GROUP BY 1, 2 ORDER BY 5;
+DROP TABLE many CASCADE;
 -- A request id travels with the transaction; strings are read alike whatever the session's setting.
 SET standard_conforming_strings = off;
 SELECT derive.create_outbox('strings', 'orders', payload => E'to_jsonb(\'\\\' || \'x\'::text)', filter => E'op = \'insert\'');

@@ -31,6 +31,31 @@ SELECT derive.refresh('joined'), derive.refresh('through_view'), derive.refresh(
 CALL test.settle();
 SELECT id, n FROM joined WHERE id >= 20 ORDER BY id;
 CALL test.check_all();
+-- At a stated interval without being asked.
+SELECT derive.create_view('timed', 'SELECT s.id, c.n FROM s JOIN counts c ON c.g = s.g', refresh_every => '0.1 s');
+CALL test.settle();
+SELECT regexp_replace(reason, 'as of .*,', 'as of ...,') AS reason FROM derive.views WHERE view = 'timed'::regclass;
+INSERT INTO s VALUES (22, 9);
+REFRESH MATERIALIZED VIEW counts;
+CREATE PROCEDURE await_count(wanted bigint) LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1 .. 1500 LOOP
+        IF (SELECT n = wanted FROM timed WHERE id = 22) THEN
+            RETURN;
+        END IF;
+        PERFORM pg_sleep(0.02);
+        COMMIT;
+    END LOOP;
+    RAISE EXCEPTION 'not read again';
+END $$;
+CALL await_count(2);
+-- Only the copy is computed anew.
+SELECT bool_or(recomputes > 1) FILTER (WHERE query LIKE '%counts%') AS copy,
+    bool_or(recomputes > chosen + 1) FILTER (WHERE query NOT LIKE '%counts%') AS above
+FROM derive.stages WHERE view = 'timed'::regclass;
+SELECT derive.create_view('x', 'SELECT id FROM s', refresh_every => '1 h');
+SELECT derive.create_view('x', 'SELECT g FROM counts', refresh_every => '-1 h');
+SELECT derive.drop_view('timed');
 -- What it depends on is guarded.
 DROP MATERIALIZED VIEW counts;
 SELECT derive.drop_view('joined'), derive.drop_view('through_view'), derive.drop_view('alone');

@@ -15,7 +15,7 @@ use Derive::Oracle;
 
 my $seed = oracle_seed();
 my $seconds = $ENV{DERIVE_SECONDS} // 30;
-my $node = derive_node('oracle', "logical_decoding_work_mem = '64kB'\n");
+my $node = derive_node('oracle', "logical_decoding_work_mem = '64kB'\npg_derive.audit_rate = 1000\n");
 
 create_schema($node);
 create_views($node);
@@ -38,6 +38,9 @@ is($found, '', "no difference in flight (seed $seed)");
 is($torn, '', "views agree with each other in flight (seed $seed)");
 cmp_ok($verified, '>', 1, "views were verified in flight: $verified");
 cmp_ok($compared, '>', 1, "and compared with each other: $compared times");
+
+is($node->safe_psql('postgres', 'SELECT view, kind, expected, actual FROM derive.audits'),
+	'', "and audits found none (seed $seed)");
 
 wait_live($node);
 wait_fresh($node);

@@ -108,7 +108,8 @@ sub table_item
 	}
 	my $name = pick(source_names());
 	my $info = table_info($name);
-	return { f => 'tab', name => $name, a => alias(), cols => $info->{cols}, key => $info->{key} };
+	return { f => 'tab', name => $name, a => alias(), cols => $info->{cols}, key => $info->{key},
+		only => $name eq 'm' && chance(0.3) ? 'ONLY ' : '' };
 }
 
 sub values_query
@@ -163,7 +164,7 @@ sub join_condition
 	my ($lc, $rc) = (scope_columns($l), scope_columns($r));
 	my @on;
 
-	if ($jt ne 'FULL' && chance(0.05))
+	if ($jt ne 'FULL' && chance($r->{lateral} ? 0.3 : 0.05))
 	{
 		return [ node('bool', pick('true', 'true', 'false')) ] if $jt ne 'INNER';
 		return [ node('bool', 'true') ];
@@ -347,7 +348,7 @@ sub group_block
 	};
 	my @nodes = map { grouped_expr($_, $grouped) } wanted_types($want, $grouped, \&aggregate_types);
 	$q->{cols} = named_columns(@nodes);
-	$q->{having} = [ bool_expr($grouped, 1) ] if chance(0.2);
+	$q->{having} = [ $kind eq 'none' && chance(0.2) ? const('bool', 0) : bool_expr($grouped, 1) ] if chance(0.2);
 	return $q;
 }
 
@@ -778,7 +779,7 @@ sub from_sql
 		return "$l $f->{jt} JOIN $r USING (" . join(', ', @{ $f->{using} }) . ") AS $f->{ja}" if $f->{using};
 		return "$l $f->{jt} JOIN $r ON " . (@{ $f->{on} } ? list_sql(undef, ' AND ', @{ $f->{on} }) : 'true');
 	}
-	return "f.$f->{name} $f->{a}" if $f->{f} eq 'tab';
+	return ($f->{only} // '') . "f.$f->{name} $f->{a}" if $f->{f} eq 'tab';
 	return "$f->{w}{name} $f->{a}" if $f->{f} eq 'cte';
 	my $lateral = $f->{lateral} ? 'LATERAL ' : '';
 	my $names = '(' . join(', ', map { $_->[0] } item_columns($f)) . ')';

@@ -368,8 +368,13 @@ sub dump_tables
 		my $cols = $self->{db}->selectcol_arrayref(
 			"SELECT attname FROM pg_attribute WHERE attrelid = 'f.$t'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum");
 		my $list = join ', ', map { "quote_nullable($_\::text)" } @$cols;
-		my $data = $self->{db}->selectall_arrayref("SELECT $list FROM f.$t ORDER BY " . join(', ', map { "$_\::text" } @$cols));
-		push @rows, { k => 'insert', t => $t, cols => [@$cols], rows => [ map { [@$_] } @$data ] } if @$data;
+		for my $into (stored_in($t))
+		{
+			my $only = $into eq $t && stored_in($t) > 1 ? 'ONLY ' : '';
+			my $data = $self->{db}->selectall_arrayref(
+				"SELECT $list FROM ${only}f.$into ORDER BY " . join(', ', map { "$_\::text" } @$cols));
+			push @rows, { k => 'insert', t => $t, cols => [@$cols], rows => [ map { [@$_] } @$data ], into => $into } if @$data;
+		}
 	}
 	return \@rows;
 }

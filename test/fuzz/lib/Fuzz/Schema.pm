@@ -20,7 +20,7 @@ use Exporter 'import';
 
 our @EXPORT = qw(
   pick chance weighted sql_type literal table_info has_unused table_names source_names
-  schema_sql tables_sql change_sql random_rows random_round unused_round
+  schema_sql tables_sql stored_in change_sql random_rows random_round unused_round
 );
 
 # The generator's name of a type => the type in SQL.  xnum and xitv are numeric and interval
@@ -75,6 +75,7 @@ my %tables = (
 	q => { cols => [ id => 'int', d => 'date', i => 'int', o => 'dom' ], key => [ 'id', 'd' ], rows => 20,
 		partition => 'RANGE (d)',
 		parts => { q_1 => "FOR VALUES FROM ('2024-01-01') TO ('2024-01-03')", q_x => 'DEFAULT' } },
+	m => { cols => [ id => 'int', i => 'int', t => 'txt' ], rows => 20, children => [ 'm_1', 'm_2' ] },
 );
 
 sub pick { return $_[ int rand @_ ] }
@@ -135,7 +136,7 @@ sub has_unused { return exists $tables{ $_[0] } && defined $tables{ $_[0] }{unus
 # What a query can read, the likelier ones several times.
 sub source_names
 {
-	return (qw(a a a b b b c c d d e e e h h h p p p q q p_1 q_x));
+	return (qw(a a a b b b c c d d e e e h h h p p p q q p_1 q_x m m m_1));
 }
 
 sub all_columns
@@ -183,6 +184,7 @@ sub tables_sql
 		{
 			$sql .= "CREATE TABLE f.$part PARTITION OF f.$name $t->{parts}{$part};\n";
 		}
+		$sql .= "CREATE TABLE f.$_ (more int) INHERITS (f.$name);\n" for @{ $t->{children} // [] };
 	}
 	return $sql;
 }
@@ -214,8 +216,11 @@ sub random_rows
 		push @rows, [ map { column_value($t, $c[ 2 * $_ ], $c[ 2 * $_ + 1 ]) } 0 .. $#c / 2 ];
 		push @rows, [ @{ $rows[-1] } ] if !$tables{$t}{key} && chance(0.15);
 	}
-	return { k => 'insert', t => $t, cols => [ all_columns($t) ], rows => \@rows };
+	return { k => 'insert', t => $t, cols => [ all_columns($t) ], rows => \@rows, into => pick(stored_in($t)) };
 }
+
+# The tables that hold the rows of a table with inheritance children, itself among them.
+sub stored_in { my ($t) = @_; return ($t, @{ $tables{$t}{children} // [] }) }
 
 my %no_order = map { $_ => 1 } qw(json);
 
@@ -243,7 +248,7 @@ sub random_changes
 	my $info = $tables{$t};
 	my @c = @{ $info->{cols} };
 	my $kind = weighted(40 => 'insert', 34 => 'update', 22 => 'delete', 4 => 'swap', 3 => 'move',
-		1.2 => 'empty', 0.5 => 'truncate', 1.5 => 'again');
+		1.2 => 'empty', 0.5 => 'truncate', 1.5 => 'again', $info->{children} ? (4 => 'inherit') : ());
 
 	return random_rows($t, 1 + int rand 4) if $kind eq 'insert';
 	return { k => 'delete', t => $t, where => random_condition($t) } if $kind eq 'delete';
@@ -260,6 +265,12 @@ sub random_changes
 	{
 		return { k => 'update', t => $t, set => [ [ $info->{key}[0], "$info->{key}[0] + 40" ] ],
 			where => random_condition($t) };
+	}
+	if ($kind eq 'inherit')		# a child goes, with what it holds, and perhaps comes back
+	{
+		my $child = pick(@{ $info->{children} });
+		return (raw("ALTER TABLE f.$child NO INHERIT f.$t"), chance(0.5) ? random_rows($t, 2) : (),
+			raw("ALTER TABLE f.$child INHERIT f.$t"));
 	}
 	if ($kind eq 'again' && !$info->{key})		# every row twice, or once
 	{
@@ -291,7 +302,7 @@ sub change_sql
 	return "DELETE FROM f.$c->{t}" . where_sql($c) if $c->{k} eq 'delete';
 	return "UPDATE f.$c->{t} SET " . join(', ', map { "$_->[0] = $_->[1]" } @{ $c->{set} }) . where_sql($c)
 	  if $c->{k} eq 'update';
-	return "INSERT INTO f.$c->{t} (" . join(', ', @{ $c->{cols} }) . ') VALUES '
+	return 'INSERT INTO f.' . ($c->{into} // $c->{t}) . ' (' . join(', ', @{ $c->{cols} }) . ') VALUES '
 	  . join(', ', map { '(' . join(', ', @$_) . ')' } @{ $c->{rows} })
 	  . ($tables{ $c->{t} }{key} ? ' ON CONFLICT DO NOTHING' : '');
 }

@@ -28,13 +28,13 @@ our @EXPORT = qw(
 # Settings that every node has; a test appends its own.
 my $server_conf = dirname(__FILE__) . '/../../../server.conf';
 
-# Returns an initialized node that is not started.
+# Returns an initialized node that is not started; with more options of initdb.
 sub derive_init
 {
-	my ($name, $conf) = @_;
+	my ($name, $conf, @options) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	$node->init(extra => [ '--encoding=UTF8', '--no-locale' ]);
+	$node->init(extra => [ '--encoding=UTF8', '--no-locale', @options ]);
 	$node->append_conf('postgresql.conf', slurp_file($server_conf));
 	$node->append_conf('postgresql.conf', <<"CONF");
 log_statement = none

@@ -1,0 +1,43 @@
+/*-------------------------------------------------------------------------
+ *
+ * new_view.h
+ *	  The making of a view's hidden parts, shared by create_view.c and redefine.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DERIVE_API_NEW_VIEW_H
+#define DERIVE_API_NEW_VIEW_H
+
+#include "catalog/view_catalog.h"
+#include "plan/plan.h"
+
+/* What is known and made so far of a view, or of one of its stages, that is being made. */
+typedef struct NewView
+{
+	char *schema;
+	char *name;
+	Query *query;
+	Query *block; /* what is maintained: the query, or its last block */
+	ViewPlan *plan;
+	CatalogNewView row;
+	int64 number;		  /* in the names of its hidden parts */
+	bool explain;		  /* only to be explained: the sources are left alone */
+	struct NewView *root; /* of a stage: its view */
+	List *stages;		  /* of a view: NewView of each stage */
+} NewView;
+
+/* All of these are in create_view.c; an SPI connection must be there. */
+
+/* Cuts the view's query into blocks and makes their stages; plans the last block. */
+extern void derive_new_view_make_stages(NewView *view);
+
+/* Makes sure that all sources log old rows as far as the view needs them. */
+extern void derive_new_view_check_identities(NewView *view);
+
+/* Gives the view's table the indexes by which rows and parts are found. */
+extern void derive_new_view_create_indexes(NewView *view);
+
+/* Creates what holds a block, if it is not the query, and the state of an aggregate. */
+extern void derive_new_view_create_block(NewView *view, Oid owner);
+
+#endif /* DERIVE_API_NEW_VIEW_H */

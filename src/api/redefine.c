@@ -1,0 +1,320 @@
+/*-------------------------------------------------------------------------
+ *
+ * redefine.c
+ *	  Derived views whose queries mean something else now.
+ *
+ * A derived view's query is kept as it was written, but its stages and its block were made
+ * of what the ordinary views in it said, and of what was known of its tables.  Two commands
+ * change that: CREATE OR REPLACE VIEW, and what gives a table its first inheritance child,
+ * after which the table's keys do not identify the rows that FROM gives.  In that command's
+ * transaction the stages, the block, the state and the indexes of every view concerned are
+ * made again.  What the gate refuses now makes the command fail, as PostgreSQL does for what
+ * its own views depend on.
+ *
+ * The ids of views are a topological order, and a view's stages come before it.  So a view
+ * that was made again gets a new id, and so do the views that read it: the applier takes
+ * them for views that it has never seen, and brings their tables to what the queries say
+ * by comparing, or, if the view's key is another one, by building them.  Its locks keep
+ * the tables from being changed while it uses them.
+ *
+ * A derived view reads with its owner's rights what the ordinary views in it read.  So that
+ * whoever replaces one of these does not get to see more than he may, its own owner must
+ * have the rights, too.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "api/redefine.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "api/new_view.h"
+#include "base/compat.h"
+#include "base/owner.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "nodes/parsenodes.h"
+#include "plan/gate.h"
+#include "rewrite/rewriteHandler.h"
+#include "shared/commit_hook.h"
+#include "storage/lmgr.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+/* Returns the query of an ordinary view. */
+static Query *
+query_of(Oid relid)
+{
+	Relation rel = relation_open(relid, AccessShareLock);
+	Query *query = copyObject(get_view_query(rel));
+
+	relation_close(rel, NoLock);
+	return query;
+}
+
+/* Drops a part of a view, which depends internally on the view's table. */
+static void
+drop_part(Oid relid)
+{
+	ObjectAddress object;
+
+	if (!OidIsValid(relid))
+		return;
+	ObjectAddressSet(object, RelationRelationId, relid);
+	deleteDependencyRecordsForClass(RelationRelationId, relid, RelationRelationId,
+									DEPENDENCY_INTERNAL);
+	CommandCounterIncrement();
+	performDeletion(&object, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+}
+
+/* Drops the table of a view's state, with the trigger that is a part of the view, too. */
+static void
+drop_state(Oid relid)
+{
+	if (!OidIsValid(relid))
+		return;
+	deleteDependencyRecordsForClass(TriggerRelationId,
+									get_trigger_oid(relid, "pg_derive_read_only", false),
+									RelationRelationId, DEPENDENCY_INTERNAL);
+	drop_part(relid);
+}
+
+/* True if a relation depends internally on a view's table. */
+static bool
+is_part(Oid relid, Oid view)
+{
+	Relation depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple tuple;
+	bool found = false;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(depend, DependDependerIndexId, true, NULL, 2, key);
+	while ((tuple = systable_getnext(scan)) != NULL)
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+		found |= form->refclassid == RelationRelationId && form->refobjid == view &&
+				 form->deptype == DEPENDENCY_INTERNAL;
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return found;
+}
+
+/* Drops the indexes that pg_derive has made on a view's table. */
+static void
+drop_indexes(Oid relid)
+{
+	Relation rel = relation_open(relid, NoLock);
+	List *indexes = RelationGetIndexList(rel);
+	ListCell *lc;
+
+	relation_close(rel, NoLock);
+	foreach (lc, indexes)
+		if (is_part(lfirst_oid(lc), relid))
+			drop_part(lfirst_oid(lc));
+}
+
+/* Deletes a view's rows, past the trigger that refuses it. */
+static void
+delete_rows(Oid relid)
+{
+	Relation rel = table_open(relid, NoLock);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+		simple_table_tuple_delete(rel, &slot->tts_tid, snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
+}
+
+/* Drops the stages of a view, from the top down. */
+static void
+drop_stages(Oid view)
+{
+	List *stages = derive_catalog_find_stages(view);
+
+	for (int i = list_length(stages) - 1; i >= 0; i--)
+		drop_part(((CatalogView *) list_nth(stages, i))->view);
+}
+
+/* Makes a view's hidden parts and indexes again, as its owner. */
+static void
+redefine(Oid relid, Oid owner)
+{
+	CatalogView *old = derive_catalog_find_view(relid);
+	NewView view = {.schema = get_namespace_name(get_rel_namespace(relid)),
+					.name = get_rel_name(relid)};
+	OwnerScope scope;
+	ListCell *lc;
+
+	view.query = query_of(old->query);
+	derive_gate_check_query(copyObject(view.query), NULL);
+	derive_gate_check_expressions(copyObject(view.query), NULL);
+	foreach (lc, derive_plan_queries(view.query))
+		derive_check_query_permissions(lfirst(lc));
+	view.row.view = relid;
+	view.row.query = old->query;
+	view.row.paused = old->paused;
+
+	derive_owner_enter(&scope, BOOTSTRAP_SUPERUSERID);
+	drop_indexes(relid);
+	if (old->definition != old->query)
+		drop_part(old->definition);
+	drop_state(old->state_table);
+	drop_stages(relid);
+	derive_owner_leave(&scope);
+
+	derive_new_view_make_stages(&view);
+	view.row.key = old->key_given ? old->key : view.plan->key;
+	if (!equal(view.row.key, old->key))
+		delete_rows(relid); /* the new key may not be one of the rows that are there */
+	view.row.id = view.number = derive_catalog_next_id();
+	derive_new_view_check_identities(&view);
+	derive_owner_enter(&scope, BOOTSTRAP_SUPERUSERID);
+	derive_new_view_create_indexes(&view);
+	derive_new_view_create_block(&view, owner);
+	derive_catalog_redefine_view(&view.row);
+	derive_owner_leave(&scope);
+}
+
+/* Error context: the command is not about the view. */
+static void
+redefine_error_context(void *arg)
+{
+	errcontext("making derived view \"%s\" again", (char *) arg);
+}
+
+/* Makes a view again that reads what was changed. */
+static void
+redefine_view(Oid relid)
+{
+	ErrorContextCallback callback;
+	OwnerScope scope;
+	Oid owner;
+	Relation rel;
+
+	callback.callback = redefine_error_context;
+	callback.arg = get_rel_name(relid);
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	rel = relation_open(relid, AccessExclusiveLock);
+	owner = rel->rd_rel->relowner;
+	relation_close(rel, NoLock);
+	derive_owner_enter(&scope, owner);
+	SPI_connect();
+	redefine(relid, owner);
+	SPI_finish();
+	derive_owner_leave(&scope);
+	error_context_stack = callback.previous;
+}
+
+/* Checks that the owner of an ordinary view may read what it reads. */
+static void
+check_rights(Oid relid)
+{
+	Relation rel = relation_open(relid, NoLock);
+	Oid owner = rel->rd_rel->relowner;
+	Query *query;
+	OwnerScope scope;
+	ListCell *lc;
+
+	relation_close(rel, NoLock);
+	query = query_of(relid);
+	derive_owner_enter(&scope, owner);
+	derive_gate_check_query(query, NULL);
+	foreach (lc, derive_plan_queries(query))
+		derive_check_query_permissions(lfirst(lc));
+	derive_owner_leave(&scope);
+}
+
+/* Makes the readers of a relation again, see redefine.h. */
+void
+derive_redefine_readers(Oid relid)
+{
+	List *readers;
+	ListCell *lc;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	readers = derive_catalog_readers(relid, false);
+	if (readers != NIL)
+	{
+		if (get_rel_relkind(relid) == RELKIND_VIEW)
+			check_rights(relid);
+		foreach (lc, derive_catalog_readers(relid, true))
+		{
+			if (list_member_oid(readers, lfirst_oid(lc)))
+				redefine_view(lfirst_oid(lc));
+			else
+				derive_catalog_move_to_end(lfirst_oid(lc));
+		}
+		derive_commit_hook_catalog_changed(false);
+	}
+	PopActiveSnapshot();
+}
+
+/* Adds a table that is to get its first inheritance child to a list. */
+static List *
+add_childless(List *relids, RangeVar *parent)
+{
+	Oid relid = RangeVarGetRelid(parent, NoLock, true);
+
+	if (OidIsValid(relid) && get_rel_relkind(relid) == RELKIND_RELATION &&
+		!has_subclass(relid))
+		relids = lappend_oid(relids, relid);
+	return relids;
+}
+
+/* Returns what a command changes under derived views, see redefine.h. */
+List *
+derive_redefine_find(Node *command)
+{
+	List *relids = NIL;
+	ListCell *lc;
+
+	if (IsA(command, ViewStmt) && ((ViewStmt *) command)->replace)
+	{
+		Oid relid = RangeVarGetRelid(((ViewStmt *) command)->view, NoLock, true);
+
+		if (OidIsValid(relid))
+			relids = list_make1_oid(relid);
+	}
+	else if (IsA(command, CreateStmt))
+	{
+		foreach (lc, ((CreateStmt *) command)->inhRelations)
+			relids = add_childless(relids, lfirst_node(RangeVar, lc));
+	}
+	else if (IsA(command, AlterTableStmt))
+	{
+		foreach (lc, ((AlterTableStmt *) command)->cmds)
+			if (lfirst_node(AlterTableCmd, lc)->subtype == AT_AddInherit)
+				relids = add_childless(relids,
+									   (RangeVar *) lfirst_node(AlterTableCmd, lc)->def);
+	}
+	return relids != NIL && derive_catalog_extension_exists() ? relids : NIL;
+}
