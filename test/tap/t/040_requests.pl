@@ -59,6 +59,9 @@ my @sessions = map { $node->background_psql('postgres') } 1 .. 3;
 $sessions[0]->query_safe("BEGIN;\n" . rows('one', 30001, 2000));
 $sessions[1]->query_safe("BEGIN;\n" . rows('two', 40001, 2000));
 $sessions[2]->query_safe("BEGIN;\nSAVEPOINT s;\n" . rows('sub', 50001, 2000));
+# With its message in memory, until the next one does not fit besides.
+$node->safe_psql('postgres', "BEGIN;\nSET LOCAL pg_derive.request_id = 'r-prepared';\n" . rows('prepared', 70001, 80)
+	. "PREPARE TRANSACTION 'p';\n" . rows('small0', 80000, 60, 400));
 foreach my $round (1 .. 2)
 {
 	# what commits now is confirmed, so that the next decoder starts behind it
@@ -71,6 +74,7 @@ foreach my $round (1 .. 2)
 	kill_process('TERM', worker_pid($node, 'decoder'));
 	wait_fresh($node);
 }
+$node->safe_psql('postgres', "COMMIT PREPARED 'p'");
 $sessions[0]->query_safe("SET LOCAL pg_derive.request_id = 'r-one'; COMMIT");
 $sessions[1]->query_safe("COMMIT");
 $sessions[2]->query_safe("SET LOCAL pg_derive.request_id = '" . 'r' x 255 . "'; RELEASE s; COMMIT");
@@ -79,11 +83,11 @@ $node->safe_psql('postgres', "DELETE FROM items WHERE tx LIKE 'small%' OR tx LIK
 wait_fresh($node);
 is($node->safe_psql('postgres', q{
 		SELECT payload->>'tx', count(*), headers->>'request_id' FROM events
-		WHERE type = 'insert' AND payload->>'tx' IN ('one', 'two', 'sub')
+		WHERE type = 'insert' AND payload->>'tx' IN ('one', 'two', 'sub', 'prepared')
 			AND (payload->>'tx' <> 'two' AND payload->>'tx' <> 'sub' OR headers->>'request_id' IS NULL
 				OR headers->>'request_id' LIKE 'rrr%')
 		GROUP BY 1, 3 ORDER BY 1, 3}),
-	"one|2000|r-one\nsub|2000|" . 'r' x 255 . "\ntwo|2000|",
+	"one|2000|r-one\nprepared|80|r-prepared\nsub|2000|" . 'r' x 255 . "\ntwo|2000|",
 	'also where a decoder starts in the middle');
 
 done_testing();
