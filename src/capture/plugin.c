@@ -552,7 +552,14 @@ plugin_message(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr me
 		return;
 	}
 	if (transactional)
+	{
+		/*
+		 * Of a transaction in progress, the subtransaction may still abort: core does not
+		 * pass it on, but notes it here unless it has committed.
+		 */
+		record_xid = TransactionIdIsValid(CheckXidAlive) ? CheckXidAlive : txn->xid;
 		send_begin(txn);
+	}
 	if (strcmp(prefix, DERIVE_MESSAGE_OUTBOX) == 0 &&
 		message_size == sizeof(OutboxAnnouncement))
 	{

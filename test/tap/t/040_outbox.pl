@@ -178,6 +178,22 @@ $writer->query_safe(q{DELETE FROM a WHERE id > 102500; COMMIT});
 $writer->quit;
 await_live('a large transaction');
 
+# In one that is decoded in pieces, what a savepoint emits before it changes anything goes with it.
+$node->safe_psql('postgres', q{
+	BEGIN;
+	SELECT derive.emit('kept', NULL, '2', 'made_events');
+	INSERT INTO b SELECT 200000 + i, i FROM generate_series(1, 3000) i;
+	SAVEPOINT s;
+	SELECT derive.emit('gone', NULL, '3', 'made_events');
+	INSERT INTO b SELECT 300000 + i, i FROM generate_series(1, 3000) i;
+	ROLLBACK TO s;
+	SELECT derive.emit('kept', NULL, '4', 'made_events');
+	COMMIT});
+wait_fresh($node);
+is($node->safe_psql('postgres', q{SELECT string_agg(aggregatetype || ':' || payload, ' ' ORDER BY position) FROM made_events
+	WHERE aggregatetype IN ('kept', 'gone')}), 'kept:2 kept:4', 'what is emitted in a savepoint that is rolled back is not there');
+await_live('a large transaction with a savepoint');
+
 # Over a view: each tick's net change, in an outbox that was locked meanwhile, too.
 my $locker = $node->background_psql('postgres');
 $locker->query_safe('BEGIN; LOCK TABLE counts');
