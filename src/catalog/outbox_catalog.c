@@ -125,7 +125,11 @@ read_rows(const char *condition, Oid outbox, MemoryContext context)
 List *
 derive_catalog_read_outboxes(void)
 {
-	return read_rows("WHERE $1 IS NOT NULL", InvalidOid, CurrentMemoryContext);
+	return read_rows(
+		"WHERE $1 IS NOT NULL AND EXISTS (SELECT FROM pg_catalog.pg_trigger t"
+		" WHERE t.tgrelid OPERATOR(pg_catalog.=) o.outbox AND"
+		" t.tgname OPERATOR(pg_catalog.=) '" DERIVE_APPEND_ONLY_TRIGGER "')",
+		InvalidOid, CurrentMemoryContext);
 }
 
 /* Returns rows for a SQL function, whose caller need not be allowed to read them. */

@@ -12,6 +12,9 @@
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 
+/* The trigger on every outbox that keeps all but the pipeline from writing. */
+#define DERIVE_APPEND_ONLY_TRIGGER "pg_derive_append_only"
+
 typedef struct CatalogOutbox
 {
 	Oid outbox;
@@ -38,7 +41,11 @@ typedef struct CatalogOutbox
 	char *reason;		  /* failed: why, or NULL */
 } CatalogOutbox;
 
-/* Returns all rows in CurrentMemoryContext; for the applier, connected to SPI. */
+/*
+ * Returns all rows in CurrentMemoryContext; for the applier, connected to SPI.  An outbox
+ * without its trigger is not there yet: a dump is being restored, and what it still
+ * writes to the source is no event.
+ */
 extern List *derive_catalog_read_outboxes(void);
 
 /* Names this database's pipeline, palloc'd. */

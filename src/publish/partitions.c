@@ -33,6 +33,7 @@
 #include "base/owner.h"
 #include "catalog/heap.h"
 #include "catalog/namespace.h"
+#include "catalog/outbox_catalog.h"
 #include "catalog/pg_authid.h"
 #include "catalog/processor_catalog.h"
 #include "catalog/view_catalog.h"
@@ -78,11 +79,12 @@ void
 derive_partition_guard(const char *table)
 {
 	run(psprintf(
-		"CREATE TRIGGER pg_derive_append_only"
+		"CREATE TRIGGER " DERIVE_APPEND_ONLY_TRIGGER
 		" BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s"
 		" FOR EACH STATEMENT EXECUTE FUNCTION derive_state.reject_outbox_write()",
 		table));
-	run(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER pg_derive_append_only", table));
+	run(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER " DERIVE_APPEND_ONLY_TRIGGER,
+				 table));
 }
 
 /* Returns the owner of a relation that is locked. */
