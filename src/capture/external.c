@@ -40,6 +40,7 @@
 #include "capture/external_relations.h"
 #include "capture/stream.h"
 #include "change/json.h"
+#include "change/message.h"
 #include "change/pattern.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
@@ -266,13 +267,14 @@ start_transaction(External *external, TextTransaction *transaction,
 
 /* Makes the transaction that comes as a whole the one at hand. */
 static void
-start_whole(External *external, const ReorderBufferTXN *txn)
+start_whole(External *external, ReorderBufferTXN *txn)
 {
 	derive_external_relations_trim(external->relations);
 	MemoryContextReset(external->whole_context);
 	start_transaction(external, make_transaction(external->whole_context), txn);
 	set_end(external->transaction, txn);
 	set_origin(external, txn->origin_id);
+	(void) derive_request_find(txn, &external->transaction->request);
 	external->in_piece = false; /* an error may have cut a piece short */
 }
 
@@ -461,6 +463,16 @@ choose_message(const TextOptions *options, const char *prefix, bool *is_snapshot
 	return strncmp(prefix, DERIVE_MESSAGE_PREFIX, strlen(DERIVE_MESSAGE_PREFIX)) != 0;
 }
 
+/* Notes the request that a transaction serves, as far as it was not known from its start. */
+static void
+note_request(TextTransaction *transaction, const char *content, Size len)
+{
+	if (transaction->request.len > 0)
+		return;
+	derive_request_read(&transaction->request, content, len);
+	transaction->request_late = transaction->request.len > 0;
+}
+
 /* Sends a logical message; one that is not transactional belongs to no transaction. */
 static void
 external_message(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
@@ -478,8 +490,11 @@ external_message(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 	if (transaction)
 	{
 		transaction->ordinal++;
-		/* of a subtransaction nothing is told */
-		transaction->subxid = transaction->xid;
+		/* core does not pass the subtransaction on, but notes it here unless it has committed */
+		transaction->subxid = TransactionIdIsValid(CheckXidAlive) ? CheckXidAlive
+																  : transaction->xid;
+		if (strcmp(prefix, DERIVE_MESSAGE_REQUEST) == 0)
+			note_request(transaction, message, message_size);
 	}
 	if (!choose_message(&external->stream.options, prefix, &text.is_snapshot) ||
 		(transaction && external->unwanted))

@@ -44,7 +44,8 @@ put_source(TextStream *stream, StringInfo out)
 
 /* Appends an event's attributes up to its id, and of that what comes before the ordinal. */
 static void
-put_head(TextStream *stream, StringInfo out, XLogRecPtr lsn, const TimestampTz *time)
+put_head(TextStream *stream, StringInfo out, XLogRecPtr lsn, const TimestampTz *time,
+		 const RequestId *request)
 {
 	derive_json_literal(out, "{\"specversion\":\"1.0\"");
 	put_source(stream, out);
@@ -52,6 +53,11 @@ put_head(TextStream *stream, StringInfo out, XLogRecPtr lsn, const TimestampTz *
 	{
 		derive_json_literal(out, ",\"time\":");
 		derive_json_time(out, *time);
+	}
+	if (request && request->len > 0)
+	{
+		derive_json_literal(out, ",\"requestid\":");
+		derive_json_cstring(out, request->text);
 	}
 	derive_json_literal(out, ",\"datacontenttype\":\"application/json\",\"id\":\"");
 	appendStringInfo(out, UINT64_FORMAT ":%X/%X:", stream->system, LSN_FORMAT_ARGS(lsn));
@@ -68,13 +74,14 @@ open_event(TextStream *stream, TextTransaction *transaction, XLogRecPtr lsn)
 		StringInfo head = &transaction->head;
 
 		if (head->len == 0)
-			put_head(stream, head, transaction->commit_lsn, &transaction->commit_time);
+			put_head(stream, head, transaction->commit_lsn, &transaction->commit_time,
+					 &transaction->request);
 		derive_json_piece(out, head->data, head->len);
 		derive_json_uint64(out, transaction->ordinal);
 	}
 	else
 	{
-		put_head(stream, out, lsn, NULL);
+		put_head(stream, out, lsn, NULL, NULL);
 		derive_json_literal(out, "0");
 	}
 	derive_json_literal(out, "\",\"type\":");

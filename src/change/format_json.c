@@ -41,6 +41,14 @@ put_end(StringInfo out, const TextTransaction *transaction)
 	derive_json_time(out, transaction->commit_time);
 }
 
+/* Appends the id of the request that a transaction serves. */
+static void
+put_request(StringInfo out, const TextTransaction *transaction)
+{
+	derive_json_literal(out, ",\"request_id\":");
+	derive_json_cstring(out, transaction->request.text);
+}
+
 /* Returns what each record of a transaction says of it. */
 static StringInfo
 get_head(TextTransaction *transaction)
@@ -58,6 +66,8 @@ get_head(TextTransaction *transaction)
 		derive_json_literal(head, ",\"origin\":");
 		derive_json_cstring(head, transaction->origin);
 	}
+	if (transaction->request.len > 0 && !transaction->request_late)
+		put_request(head, transaction);
 	return head;
 }
 
@@ -162,10 +172,15 @@ json_message(TextStream *stream, TextTransaction *transaction, TextMessage *mess
 	close_record(stream, out);
 }
 
-/* Appends what ends a transaction: how far the log is read, how much was sent. */
+/*
+ * Appends what ends a transaction: the request, if records went before it was known; how
+ * far the log is read, how much was sent.
+ */
 static void
 put_totals(StringInfo out, const TextTransaction *transaction)
 {
+	if (transaction->request_late)
+		put_request(out, transaction);
 	derive_json_literal(out, ",\"end_lsn\":");
 	derive_json_lsn(out, transaction->end_lsn);
 	derive_json_literal(out, ",\"records\":");

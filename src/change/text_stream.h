@@ -15,6 +15,7 @@
 #include "access/htup.h"
 #include "access/xlogdefs.h"
 #include "change/json_value.h"
+#include "change/request.h"
 #include "change/text_options.h"
 #include "datatype/timestamp.h"
 #include "lib/stringinfo.h"
@@ -92,6 +93,8 @@ typedef struct TextTransaction
 	TimestampTz commit_time;
 	uint16 origin_id;
 	const char *origin;	   /* its name, or NULL: local */
+	RequestId request;	   /* that it serves */
+	bool request_late;	   /* known only when records have been sent without it */
 	uint64 ordinal;		   /* of the change at hand, from 1 */
 	uint64 sent;		   /* changes and messages sent */
 	bool begun;			   /* begin has been sent, if the format has one */

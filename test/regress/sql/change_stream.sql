@@ -153,6 +153,17 @@ UPDATE moved SET id = 2;
 DROP TABLE moved;
 SELECT * FROM records('change_stream_ddl', 'format', 'wal2json', 'include-transaction', 'off', 'tables', 'change_stream*.*');
 
+-- The request that a transaction serves.
+SELECT 'created' FROM pg_create_logical_replication_slot('change_stream_request', 'pg_derive');
+SET pg_derive.request_id = 'order "4711"';
+INSERT INTO orders VALUES (50, 'Eve', 1);
+RESET pg_derive.request_id;
+INSERT INTO orders VALUES (51, 'Eve', 1);
+SELECT * FROM records('change_stream_request');
+SELECT r::jsonb ->> 'requestid' FROM records('change_stream_request', 'format', 'cloudevents') r;
+SELECT r::jsonb ->> 'content' FROM records('change_stream_request', 'format', 'wal2json', 'include-transaction', 'off',
+    'messages', 'pg_derive.request', 'operations', 'truncate') r;
+
 -- Errors.
 SELECT * FROM records('change_stream', 'format', 'internal');
 SELECT * FROM records('change_stream', 'colour', 'red');
