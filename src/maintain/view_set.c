@@ -30,7 +30,6 @@
 
 #include "maintain/view_set.h"
 
-
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"

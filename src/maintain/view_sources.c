@@ -18,7 +18,6 @@
 
 #include "maintain/view_set.h"
 
-#include "access/table.h"
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -38,9 +37,8 @@ find_source(List *sources, Oid relid, bool only)
 
 /* Completes a SourceInfo from its relation's descriptor, in CurrentMemoryContext. */
 static void
-describe_source(SourceInfo *source)
+describe_source(SourceInfo *source, Relation rel)
 {
-	Relation rel = table_open(source->relid, AccessShareLock);
 	int attnum = -1;
 
 	if (source->derived)
@@ -53,7 +51,6 @@ describe_source(SourceInfo *source)
 		source->attnums[source->ncolumns++] = attnum;
 	source->desc = derive_layout_make_desc(RelationGetDescr(rel), source->ncolumns,
 										   source->attnums);
-	table_close(rel, NoLock);
 }
 
 /*
@@ -68,6 +65,30 @@ copy_source(SourceInfo *source, SourceInfo *before)
 	source->attnums = palloc(sizeof(AttrNumber) * (before->ncolumns + 1));
 	memcpy(source->attnums, before->attnums, sizeof(AttrNumber) * before->ncolumns);
 	source->desc = CreateTupleDescCopy(before->desc);
+}
+
+/*
+ * Completes a SourceInfo as its relation is now, or as it was before.  What is not known
+ * from before and yet is not locked is a view that only an outbox reads: its columns stay.
+ * Returns false if that is gone.
+ */
+static bool
+complete_source(SourceInfo *source, SourceInfo *before)
+{
+	bool locked = derive_view_set_lock_now(source->relid, AccessShareLock);
+	Relation rel;
+
+	if (!locked && before != NULL)
+	{
+		copy_source(source, before);
+		return true;
+	}
+	rel = RelationIdGetRelation(source->relid);
+	if (!RelationIsValid(rel))
+		return false;
+	describe_source(source, rel);
+	RelationClose(rel);
+	return true;
 }
 
 /* Says whether two sources have the same columns, names and types. */
@@ -124,10 +145,11 @@ derive_view_set_collect_sources(ViewSet *set)
 		SourceInfo *source = lfirst(lc);
 		SourceInfo *before = find_source(set->sources, source->relid, source->only);
 
-		if (derive_view_set_lock_now(source->relid, AccessShareLock))
-			describe_source(source);
-		else
-			copy_source(source, before);
+		if (!complete_source(source, before))
+		{
+			sources = foreach_delete_current(sources, lc);
+			continue;
+		}
 		if (before != NULL && same_source(before, source))
 			source->generation = before->generation;
 		else
