@@ -534,8 +534,6 @@ derive_launcher_hold_database(Oid dboid)
 		return;
 	ConditionVariablePrepareToSleep(&p->tick_cv);
 	while (terminate(p) && derive_clock_ms() < give_up)
-		(void) ConditionVariableTimedSleep(&p->tick_cv, 100, PG_WAIT_EXTENSION);
-	while (terminate(p) && GetCurrentTimestamp() < give_up)
 		(void) ConditionVariableTimedSleep(&p->tick_cv, 100,
 										   derive_wait_event(WAIT_DATABASE_HOLD));
 	ConditionVariableCancelSleep();
