@@ -25,6 +25,7 @@
 #include "api/view_functions.h"
 #include "base/lsn.h"
 #include "base/owner.h"
+#include "base/wait_event.h"
 #include "catalog/outbox_catalog.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
@@ -469,7 +470,7 @@ sleep_for_events(Fetch *fetch, uint64 counter)
 		   GetCurrentTimestamp() < until)
 	{
 		(void) ConditionVariableTimedSleep(&p->tick_cv, ms_until(until),
-										   PG_WAIT_EXTENSION);
+										   derive_wait_event(WAIT_EVENTS));
 		CHECK_FOR_INTERRUPTS();
 	}
 	ConditionVariableCancelSleep();

@@ -20,9 +20,11 @@
 #include "access/xact.h"
 #include "api/outbox_functions.h"
 #include "api/view_functions.h"
+#include "base/clock.h"
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/owner.h"
+#include "base/wait_event.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/outbox_catalog.h"
@@ -165,16 +167,15 @@ check_retain(const Interval *retain)
 static void
 await_pipeline(Pipeline *pipeline)
 {
-	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													   AWAIT_PIPELINE);
+	int64 deadline = derive_clock_ms() + AWAIT_PIPELINE;
 
 	ConditionVariablePrepareToSleep(&pipeline->tick_cv);
 	while (pipeline->state != PIPELINE_RUNNING &&
 		   !TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
-		   GetCurrentTimestamp() < deadline)
+		   derive_clock_ms() < deadline)
 	{
 		(void) ConditionVariableTimedSleep(&pipeline->tick_cv, AWAIT_PIPELINE,
-										   PG_WAIT_EXTENSION);
+										   derive_wait_event(WAIT_PIPELINE));
 		CHECK_FOR_INTERRUPTS();
 	}
 	ConditionVariableCancelSleep();

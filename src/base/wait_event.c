@@ -14,10 +14,11 @@
 #include "base/wait_event.h"
 
 /* In the order of DeriveWaitEvent. */
-static const char *const names[] = {"DeriveApplierMain",  "DeriveDatabaseHold",
-									"DeriveDecoderMain",  "DeriveDecoderPeer",
-									"DeriveLauncherMain", "DeriveVerifyFrontier",
-									"DeriveViews"};
+static const char *const names[] = {"DeriveApplierMain",	"DeriveDatabaseHold",
+									"DeriveDecoderMain",	"DeriveDecoderPeer",
+									"DeriveEvents",			"DeriveLauncherMain",
+									"DerivePipeline",		"DeriveProcessorMain",
+									"DeriveVerifyFrontier", "DeriveViews"};
 
 /* Returns an event's number for the functions that sleep. */
 uint32

@@ -232,7 +232,7 @@ wait_for_queue(void)
 	derive_process_reload();
 	check_retained(GetFlushRecPtr(NULL));
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, FULL_NAP,
-					 PG_WAIT_EXTENSION);
+					 derive_wait_event(WAIT_DECODER_PEER));
 	ResetLatch(MyLatch);
 }
 

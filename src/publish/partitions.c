@@ -30,6 +30,7 @@
 
 #include "access/table.h"
 #include "access/xact.h"
+#include "base/clock.h"
 #include "base/owner.h"
 #include "catalog/heap.h"
 #include "catalog/namespace.h"
@@ -54,8 +55,8 @@
 #include "utils/timestamp.h"
 
 #define PARTITIONS_PER_RETENTION 8
-#define LOOK_EVERY (10 * USECS_PER_SEC) /* at most, if nothing is due before */
-#define RETRY_LOCKS (USECS_PER_SEC / 4) /* after a lock could not be had */
+#define LOOK_EVERY INT64CONST(10000) /* ms, at most, if nothing is due before */
+#define RETRY_LOCKS 250				 /* ms, after a lock could not be had */
 
 static bool at_work = false;
 
@@ -292,7 +293,7 @@ give_to_owner(Outbox *outbox, List *partitions)
 }
 
 /*
- * Does what is due.  Returns in how many microseconds to look again.
+ * Does what is due.  Returns in how many milliseconds to look again.
  */
 static int64
 keep(Outbox *outbox)
@@ -328,7 +329,7 @@ keep(Outbox *outbox)
 		else
 			drop_partition(outbox, partition);
 	}
-	return Min(period / 2, LOOK_EVERY);
+	return Min(period / 2000, LOOK_EVERY);
 }
 
 void
@@ -339,7 +340,7 @@ derive_partitions_keep(Outbox *outbox)
 	int64 first = outbox->row.first;
 	volatile int64 wait = LOOK_EVERY;
 
-	if (outbox->look_at_partitions > GetCurrentTimestamp())
+	if (outbox->look_at_partitions > derive_clock_ms())
 		return;
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -367,7 +368,7 @@ derive_partitions_keep(Outbox *outbox)
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	outbox->look_at_partitions = GetCurrentTimestamp() + wait;
+	outbox->look_at_partitions = derive_clock_ms() + wait;
 	if (outbox->row.first != first)
 	{
 		SPI_connect();

@@ -28,6 +28,7 @@
 #include "publish/processor.h"
 
 #include "access/xact.h"
+#include "base/clock.h"
 #include "base/owner.h"
 #include "base/request_id.h"
 #include "base/step.h"
@@ -394,7 +395,7 @@ handle(Slice *slice, bool first)
 static void
 handle_group(Slice *slice)
 {
-	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), GROUP_TIME);
+	int64 end = derive_clock_ms() + GROUP_TIME;
 	const char *request = slice->events[slice->done].request;
 	char *made;
 	OwnerScope scope;
@@ -408,7 +409,7 @@ handle_group(Slice *slice)
 	SPI_finish();
 	while (slice->done < slice->n &&
 		   strcmp(slice->events[slice->done].request, request) == 0 &&
-		   (first || GetCurrentTimestamp() < end))
+		   (first || derive_clock_ms() < end))
 	{
 		bool more = handle(slice, first);
 

@@ -25,7 +25,9 @@
 #include <signal.h>
 
 #include "access/xact.h"
+#include "base/clock.h"
 #include "base/step.h"
+#include "base/wait_event.h"
 #include "catalog/view_catalog.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -51,8 +53,8 @@
 typedef struct Turn
 {
 	Processor *processor;
-	TimestampTz not_before;
-	int failures; /* in a row */
+	int64 not_before; /* as by derive_clock_ms */
+	int failures;	  /* in a row */
 } Turn;
 
 static Pipeline *pipeline;
@@ -108,21 +110,29 @@ rest(Turn *turn)
 	AbortCurrentTransaction();
 	FlushErrorState();
 	RESUME_INTERRUPTS();
-	turn->not_before = TimestampTzPlusMilliseconds(
-		GetCurrentTimestamp(), 1000L << Min(turn->failures, RESTART_DOUBLINGS));
+	turn->not_before = derive_clock_ms() +
+					   (1000L << Min(turn->failures, RESTART_DOUBLINGS));
 	turn->failures++;
 }
 
-/* Runs a processor for a while; returns true if there may be more to do at once. */
+/*
+ * Runs a processor for a while; returns true if there may be more to do at once, else
+ * look_at: when, as by derive_clock_ms, or 0.
+ */
 static bool
-take_turn(Turn *turn, TimestampTz *look_at)
+take_turn(Turn *turn, int64 *look_at)
 {
 	volatile bool more = false;
 
 	PG_TRY();
 	{
-		*look_at = 0;
-		more = derive_processor_run(turn->processor, look_at);
+		TimestampTz due;
+
+		more = derive_processor_run(turn->processor, &due);
+		*look_at = due == 0
+					   ? 0
+					   : derive_clock_ms() +
+							 TimestampDifferenceMilliseconds(GetCurrentTimestamp(), due);
 		turn->failures = 0;
 	}
 	PG_CATCH();
@@ -136,19 +146,19 @@ take_turn(Turn *turn, TimestampTz *look_at)
 	return more;
 }
 
-/* Gives every processor a turn; returns when to do so again: 0: at once. */
-static TimestampTz
+/* Gives every processor a turn; returns when to do so again, as by derive_clock_ms; 0: at once. */
+static int64
 take_turns(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next = TimestampTzPlusMilliseconds(now, LOOK_EVERY);
+	int64 now = derive_clock_ms();
+	int64 next = now + LOOK_EVERY;
 	bool more = false;
 	ListCell *lc;
 
 	foreach (lc, turns)
 	{
 		Turn *turn = lfirst(lc);
-		TimestampTz look_at = turn->not_before;
+		int64 look_at = turn->not_before;
 
 		CHECK_FOR_INTERRUPTS();
 		if (look_at <= now)
@@ -163,17 +173,18 @@ take_turns(void)
 
 /* Sleeps until there may be something to do. */
 static void
-sleep_until(TimestampTz until, uint64 events, uint64 version)
+sleep_until(int64 until, uint64 events, uint64 version)
 {
 	ConditionVariablePrepareToSleep(&pipeline->tick_cv);
 	while (pg_atomic_read_u64(&pipeline->events) == events &&
 		   pg_atomic_read_u64(&pipeline->catalog_version) == version)
 	{
-		long ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+		long ms = derive_clock_until(until);
 
-		if (ms <= 0)
+		if (ms == 0)
 			break;
-		(void) ConditionVariableTimedSleep(&pipeline->tick_cv, ms, PG_WAIT_EXTENSION);
+		(void) ConditionVariableTimedSleep(&pipeline->tick_cv, ms,
+										   derive_wait_event(WAIT_PROCESSOR_MAIN));
 		CHECK_FOR_INTERRUPTS();
 		derive_process_reload();
 	}
@@ -191,7 +202,7 @@ run(void)
 	{
 		uint64 events = pg_atomic_read_u64(&pipeline->events);
 		uint64 version = pg_atomic_read_u64(&pipeline->catalog_version);
-		TimestampTz next;
+		int64 next;
 
 		pg_memory_barrier();
 		CHECK_FOR_INTERRUPTS();
@@ -275,35 +286,32 @@ long
 derive_processor_worker_tend(Pipeline *p, bool wanted)
 {
 	static BackgroundWorkerHandle *handle = NULL;
-	static TimestampTz started_at = 0;
-	static TimestampTz next_start = 0;
+	static int64 started_at = 0; /* as by derive_clock_ms */
+	static int64 next_start = 0;
 	static int failures = 0;
-	TimestampTz now;
+	int64 now = derive_clock_ms();
 	pid_t pid;
 
 	if (handle != NULL && GetBackgroundWorkerPid(handle, &pid) == BGWH_STOPPED)
 	{
 		pfree(handle);
 		handle = NULL;
-		now = GetCurrentTimestamp();
-		failures = TimestampDifferenceExceeds(started_at, now, SHORT_LIFE) ? 0
-																		   : failures + 1;
-		next_start = TimestampTzPlusMilliseconds(
-			now,
-			failures == 0 ? 0 : RESTART_FIRST << Min(failures - 1, RESTART_DOUBLINGS));
+		failures = now >= started_at + SHORT_LIFE ? 0 : failures + 1;
+		next_start = now;
+		if (failures > 0)
+			next_start += RESTART_FIRST << Min(failures - 1, RESTART_DOUBLINGS);
 	}
 	if (!wanted || handle != NULL)
 		return LOOK_EVERY;
 	if (is_running(p)) /* a former applier's; it wakes this one when it ends */
 		return LOOK_EVERY;
-	now = GetCurrentTimestamp();
 	if (next_start > now)
-		return Max(TimestampDifferenceMilliseconds(now, next_start), 1);
+		return (long) (next_start - now);
 	started_at = now;
 	if (!start(p->dboid, &handle))
 	{
 		handle = NULL;
-		next_start = TimestampTzPlusMilliseconds(now, LOOK_EVERY);
+		next_start = now + LOOK_EVERY;
 		ereport(WARNING,
 				(errmsg("no background worker is free for the processors of pg_derive"),
 				 errhint("Raise max_worker_processes in postgresql.conf and restart the "

@@ -132,12 +132,12 @@ is($node->safe_psql('postgres', q{SELECT DISTINCT relowner::regrole FROM pg_clas
 $node->safe_psql('postgres', q{SELECT derive.create_consumer('b_events', 'waiting', 'latest')});
 my $waiting = $node->background_psql('postgres');
 $waiting->query_until(qr/begun/, "\\echo begun\nSELECT 'woke up for ' || count(*) FROM derive.fetch('b_events', 'waiting', wait => '170 s');\n\\echo done\n");
-ok(poll_until(sub { $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE query ~ 'woke up' AND wait_event = 'Extension'}) eq '1' }),
+ok(poll_until(sub { $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE query ~ 'woke up' AND wait_event_type = 'Extension'}) eq '1' }),
 	'a fetch waits');
 kill_process('TERM', worker_pid($node, 'applier'));
 $node->safe_psql('postgres', q{INSERT INTO a VALUES (-5, 0)});
 wait_fresh($node);
-is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE query ~ 'woke up' AND wait_event = 'Extension'}), '1', 'goes on waiting while there is nothing for it');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE query ~ 'woke up' AND wait_event_type = 'Extension'}), '1', 'goes on waiting while there is nothing for it');
 $node->safe_psql('postgres', q{INSERT INTO b VALUES (-5, 0)});
 like($waiting->query_until(qr/done/, ''), qr/woke up for 1/, 'and gets the event');
 $waiting->quit;
