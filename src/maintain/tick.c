@@ -13,7 +13,9 @@
  *  5. views in order of their ids, each in a subtransaction: by delta, or by
  *     recompute; an error quarantines the view and, through the check of its
  *     sources, those above it;
- *  6. frontier S', progress of views and all rows commit together,
+ *  6. what is published: events of the same transactions and deltas, to outboxes; then
+ *     perhaps an audit, which sees what the views are now;
+ *  7. frontier S', progress of views, events and all rows commit together,
  *     asynchronously; the slot is confirmed once that commit is on disk.
  *
  * Why S' shows no commit at or behind L': a synchronous commit is flushed before
