@@ -204,6 +204,19 @@ $locker->query_safe('COMMIT');
 $locker->quit;
 await_live('a view with a locked outbox');
 wait_live($node);
+
+# The view itself is locked while the applier starts, which has not seen its columns then.
+$locker = $node->background_psql('postgres');
+$locker->query_safe('BEGIN; LOCK TABLE counted');
+my $killed = worker_pid($node, 'applier');
+kill_process('TERM', $killed);
+$node->safe_psql('postgres', 'INSERT INTO b VALUES (-3, 1)');
+ok(poll_until(sub { $node->safe_psql('postgres', qq{SELECT applier_pid <> $killed FROM derive.pipelines WHERE state = 'running'}) eq 't' }),
+	'the applier starts while a view with an outbox is locked');
+$locker->query_safe('COMMIT');
+$locker->quit;
+await_live('a view that was locked');
+wait_live($node);
 wait_fresh($node);
 is($node->safe_psql('postgres', q{
 	SELECT count(*) FROM (SELECT payload->'n' AS n, row_number() OVER (ORDER BY position DESC) AS k FROM counts) x, counted c
