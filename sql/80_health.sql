@@ -91,7 +91,7 @@ SELECT 3, 'workers', p.applier_pid IS NOT NULL AND p.decoder_pid IS NOT NULL,
        pg_catalog.format('applier %s, decoder %s', COALESCE(p.applier_pid::text, 'not running'),
                          COALESCE(p.decoder_pid::text, 'not running')),
        CASE WHEN p.applier_pid IS NULL OR p.decoder_pid IS NULL
-            THEN 'Each database takes two of max_worker_processes, and the launcher one: increase it and restart the server.' END
+            THEN 'Each database takes two of max_worker_processes, with processors three, and the launcher one: increase it and restart the server.' END
 FROM (SELECT 1) o LEFT JOIN pipeline p ON true
 UNION ALL
 SELECT 4, 'slot', COALESCE(s.active AND s.wal_status OPERATOR(pg_catalog.=) ANY (ARRAY['reserved', 'extended']), false),
@@ -181,7 +181,32 @@ SELECT 13, 'audits', a.n OPERATOR(pg_catalog.=) 0 AND r.n OPERATOR(pg_catalog.=)
             THEN 'The views are repaired. Find out who changed them (derive.audits), or report it: it may be a bug.' END
 FROM (SELECT pg_catalog.count(*) AS n FROM derive.audits
       WHERE at OPERATOR(pg_catalog.>) (pg_catalog.now() OPERATOR(pg_catalog.-) '7 days'::interval)) a
-     CROSS JOIN (SELECT COALESCE(pg_catalog.sum(repairs), 0) AS n FROM derive.stages) r;
+     CROSS JOIN (SELECT COALESCE(pg_catalog.sum(repairs), 0) AS n FROM derive.stages) r
+UNION ALL
+SELECT 14, 'outboxes', o.wrong IS NULL,
+       COALESCE(o.wrong, pg_catalog.format('%s are written', o.n)),
+       CASE WHEN o.wrong IS NOT NULL
+            THEN 'Mend what the reason says: writing is tried again by itself. Until then the log is kept for it.' END
+FROM (SELECT pg_catalog.count(*) AS n,
+             pg_catalog.string_agg(pg_catalog.format('%s is %s: %s', outbox, state, reason), '; ' ORDER BY outbox::text)
+                 FILTER (WHERE state OPERATOR(pg_catalog.=) 'failed') AS wrong
+      FROM derive.outboxes) o
+UNION ALL
+SELECT 15, 'parked events', k.n OPERATOR(pg_catalog.=) 0,
+       pg_catalog.format('%s events are parked', k.n),
+       CASE WHEN k.n OPERATOR(pg_catalog.>) 0
+            THEN 'Consumers or processors could not handle them: see derive.parked for the errors, then derive.replay them.' END
+FROM (SELECT pg_catalog.count(*) AS n FROM derive.parked) k
+UNION ALL
+SELECT 16, 'processors', r.wrong IS NULL,
+       COALESCE('not running: ' OPERATOR(pg_catalog.||) r.wrong, pg_catalog.format('%s running, %s paused', r.running, r.paused)),
+       CASE WHEN r.wrong IS NOT NULL
+            THEN 'Their worker takes one of max_worker_processes: see the check "pipeline" and the server''s log.' END
+FROM (SELECT pg_catalog.string_agg(processor, ', ' ORDER BY processor)
+                 FILTER (WHERE state OPERATOR(pg_catalog.=) 'waiting') AS wrong,
+             pg_catalog.count(*) FILTER (WHERE state OPERATOR(pg_catalog.=) 'running') AS running,
+             pg_catalog.count(*) FILTER (WHERE state OPERATOR(pg_catalog.=) 'paused') AS paused
+      FROM derive.processors) r;
 COMMENT ON VIEW derive_state.health IS 'what derive.health returns';
 
 REVOKE ALL ON TABLE derive_state.source_identity, derive_state.health FROM PUBLIC;

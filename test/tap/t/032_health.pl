@@ -111,6 +111,29 @@ wait_live($node);
 check_says('missing indexes', qr/CREATE INDEX ON public\.u \(t\)/, qr/cost/, 'a missing index');
 $node->safe_psql('postgres', q{SELECT derive.drop_view('joined'); DROP TABLE u});
 
+# An event that is parked; an outbox that cannot be written.
+$node->safe_psql('postgres', q{
+	CREATE TABLE s (id int PRIMARY KEY);
+	CREATE FUNCTION handle(op text, old s, new s, headers jsonb) RETURNS void LANGUAGE plpgsql AS 'BEGIN END';
+	SELECT derive.create_outbox('s_events', 's');
+	SELECT derive.create_consumer('s_events', 'c', max_attempts => 1);
+	SELECT derive.create_processor('p', 's', 'handle(text, s, s, jsonb)');
+	INSERT INTO s VALUES (1);
+	SELECT derive.wait();
+	SELECT derive.fail('s_events', 'c', position, token, 'no') FROM derive.fetch('s_events', 'c')});
+check_says('parked events', qr/^f\|1 events/, qr/derive\.parked/, 'a parked event');
+$node->safe_psql('postgres', q{
+	SELECT derive.drop_consumer('s_events', 'c');
+	CREATE ROLE poor;
+	GRANT SELECT ON s TO poor;
+	ALTER TABLE s_events OWNER TO poor;
+	REVOKE INSERT ON s_events FROM poor;
+	INSERT INTO s VALUES (2)});
+check_says('outboxes', qr/s_events is failed: permission denied/, qr/tried again/, 'an outbox that cannot be written');
+speaks(qr/derive\.outboxes/, 'and an alert speaks');
+$node->safe_psql('postgres', 'GRANT INSERT ON s_events TO poor');
+ok(poll_until(sub { unwell() eq '' }), 'mended');
+
 # A source that is locked keeps nobody from looking.
 my $locker = $node->background_psql('postgres');
 $locker->query_safe('BEGIN; LOCK TABLE t');
@@ -145,6 +168,7 @@ $node->restart;
 check_says('pipeline', qr/has no pipeline/, qr/max_worker_processes/, 'no workers');
 check_says('workers', qr/not running/, qr/max_worker_processes/, 'no workers');
 check_says('slot', qr/is not active/, qr/decoder/, 'the slot is not served');
+check_says('processors', qr/not running: p/, qr/max_worker_processes/, 'no worker for the processor');
 speaks(qr/state = 'running'/, 'an alert speaks');
 speaks(qr/wal_status IN/, 'and the one about the slot');
 $node->append_conf('postgresql.conf', 'max_worker_processes = 24');
