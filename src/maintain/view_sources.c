@@ -98,14 +98,11 @@ same_source(SourceInfo *a, SourceInfo *b)
 	return bms_equal(a->columns, b->columns) && equalTupleDescs(a->desc, b->desc);
 }
 
-bool
-derive_view_set_collect_sources(ViewSet *set)
+/* Returns the sources that views read or that views with outboxes are, to be completed. */
+static List *
+needed_sources(ViewSet *set)
 {
-	MemoryContext context = AllocSetContextCreate(set->context, "pg_derive sources",
-												  ALLOCSET_SMALL_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
 	List *sources = NIL;
-	bool changed = false;
 	ListCell *lc, *ls;
 
 	foreach (lc, set->views)
@@ -140,6 +137,19 @@ derive_view_set_collect_sources(ViewSet *set)
 			source->derived = true;
 			sources = lappend(sources, source);
 		}
+	return sources;
+}
+
+bool
+derive_view_set_collect_sources(ViewSet *set)
+{
+	MemoryContext context = AllocSetContextCreate(set->context, "pg_derive sources",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	List *sources = needed_sources(set);
+	bool changed = false;
+	ListCell *lc;
+
 	foreach (lc, sources)
 	{
 		SourceInfo *source = lfirst(lc);
