@@ -42,7 +42,8 @@ derive_settings_define(void)
 	DefineCustomIntVariable(
 		"pg_derive.database_workers",
 		"Sets the number of databases of this server that can have a pipeline.",
-		"Each takes two background workers of max_worker_processes and one replication slot.",
+		"Each takes two background workers of max_worker_processes, three where there are "
+		"processors, and one replication slot.",
 		&derive_database_workers, 8, 1, 1024, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable(
 		"pg_derive.debug_step",

@@ -13,8 +13,7 @@
  * A spool has a temporary file of chunks: length, records.  When a subtransaction puts
  * its first record, the position is remembered; when it aborts, the file ends there
  * again.  That is right because whatever follows while it is in progress belongs to it
- * or to its own subtransactions.  (A logical message does not tell its
- * subtransaction; it is kept with the one that put the last record.)
+ * or to its own subtransactions.
  *
  * Runs in the decoder.  The file is temporary and belongs to no resource owner; a
  * decoder that dies decodes, and spools, again.

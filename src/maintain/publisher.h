@@ -38,8 +38,8 @@ struct Publisher
 	int64 (*write)(Publisher *publisher, List *cohorts, XLogRecPtr lsn);
 
 	/*
-	 * In a transaction of its own: the log begins anew, at start or, if that is
-	 * invalid, somewhere; what was before is lost.
+	 * In a transaction of its own: the log begins anew, at start or, if that is 1,
+	 * where nobody knows yet; what was before is lost.
 	 */
 	void (*lose)(Publisher *publisher, XLogRecPtr start);
 };

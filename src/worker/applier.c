@@ -162,6 +162,7 @@ start_stream(Maintainer *m, uint64 *catalog_seen)
 	{
 		derive_maintainer_set_all_stale(m, m->gap, 1);
 		derive_stream_slot_drop(MyDatabaseId);
+		m->gap = NULL; /* it has been told */
 	}
 	derive_maintainer_attach_stream(
 		m, derive_stream_start(pipeline, m->unconfirmed_lsn,
