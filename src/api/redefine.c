@@ -38,6 +38,7 @@
 #include "base/owner.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
+#include "catalog/outbox_catalog.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
@@ -162,6 +163,25 @@ drop_stages(Oid view)
 		drop_part(((CatalogView *) list_nth(stages, i))->view);
 }
 
+/*
+ * Deletes the rows of a view that gets another key, which may not be one of theirs; not if
+ * an outbox is to tell of each row that goes.
+ */
+static void
+empty_view(Oid relid)
+{
+	if (derive_catalog_is_published(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot change the key of derived view \"%s\", whose changes are "
+						"events",
+						get_rel_name(relid)),
+				 errdetail("The rows that it has now would go without an event."),
+				 errhint("Drop its outboxes and processors, and create them again "
+						 "afterwards.")));
+	delete_rows(relid);
+}
+
 /* Makes a view's hidden parts and indexes again, as its owner. */
 static void
 redefine(Oid relid, Oid owner)
@@ -192,7 +212,7 @@ redefine(Oid relid, Oid owner)
 	derive_new_view_make_stages(&view);
 	view.row.key = old->key_given ? old->key : view.plan->key;
 	if (!equal(view.row.key, old->key))
-		delete_rows(relid); /* the new key may not be one of the rows that are there */
+		empty_view(relid);
 	view.row.id = view.number = derive_catalog_next_id();
 	derive_new_view_check_identities(&view);
 	derive_owner_enter(&scope, BOOTSTRAP_SUPERUSERID);

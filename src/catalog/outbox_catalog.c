@@ -156,6 +156,12 @@ derive_catalog_find_outbox(Oid outbox)
 	return rows == NIL ? NULL : linitial(rows);
 }
 
+bool
+derive_catalog_is_published(Oid source)
+{
+	return find_rows("WHERE o.source OPERATOR(pg_catalog.=) $1", source) != NIL;
+}
+
 CatalogOutbox *
 derive_catalog_default_outbox(void)
 {

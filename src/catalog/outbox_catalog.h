@@ -54,6 +54,9 @@ extern char *derive_catalog_home(void);
 /* Returns a relation's row, or NULL; for SQL functions. */
 extern CatalogOutbox *derive_catalog_find_outbox(Oid outbox);
 
+/* Says whether a relation is the source of an outbox; for SQL functions. */
+extern bool derive_catalog_is_published(Oid source);
+
 /* Returns the only outbox of this database without a source, or NULL. */
 extern CatalogOutbox *derive_catalog_default_outbox(void);
 extern int64 derive_catalog_next_outbox_id(void);

@@ -71,6 +71,16 @@ CALL test.check_all();
 -- Views that nothing derived reads are nobody's business.
 CREATE VIEW other AS SELECT 1 AS x;
 CREATE OR REPLACE VIEW other AS SELECT CAST(random() AS int) AS x;
+-- The key of a view with an outbox stays: its rows would go without an event.
+CREATE TABLE parts (id int PRIMARY KEY, n int, m int);
+CREATE VIEW shape AS SELECT id, n FROM parts;
+SELECT derive.create_view('shaped', 'SELECT id, n FROM shape');
+SELECT derive.create_outbox('shaped_events', 'shaped');
+CREATE OR REPLACE VIEW shape AS SELECT id, n FROM parts UNION ALL SELECT 0, 0;
+CREATE OR REPLACE VIEW shape AS SELECT id, m AS n FROM parts;
+SELECT derive.drop_outbox('shaped_events');
+CREATE OR REPLACE VIEW shape AS SELECT id, n FROM parts UNION ALL SELECT 0, 0;
+SELECT derive.drop_view('shaped');
 -- No stage is left behind.
 SELECT derive.drop_view('stacked'), derive.drop_view('through'), derive.drop_view('direct'), derive.drop_view('apart');
 SELECT count(*) FROM pg_class WHERE relnamespace = 'derive_state'::regnamespace AND relname ~ '^(direct|through|stacked|given_key|apart)_';
