@@ -199,14 +199,20 @@ check_alter(const AlterTableStmt *alter)
 	}
 }
 
-/* Checks CREATE TABLE … INHERITS. */
+/* Checks CREATE TABLE … INHERITS; and … PARTITION OF, for an outbox makes its own. */
 static void
 check_create(const CreateStmt *create)
 {
 	ListCell *lc;
 
 	foreach (lc, create->inhRelations)
-		check_parent(lfirst_node(RangeVar, lc));
+	{
+		RangeVar *parent = lfirst_node(RangeVar, lc);
+
+		if (create->partbound != NULL && is_outbox(parent))
+			refuse(parent, "");
+		check_parent(parent);
+	}
 }
 
 /* Throws if a utility command would do to a derived view what must not be done. */

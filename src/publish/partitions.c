@@ -117,15 +117,14 @@ lower_bound(int64 from)
 	return from == 1 ? "MINVALUE" : psprintf("'" INT64_FORMAT "'", from);
 }
 
-void
-derive_partition_make(Oid outbox, int64 id, int64 from)
+/* Makes the open partition of an outbox, from a position on. */
+static void
+make_partition(Oid outbox, int64 id, int64 from)
 {
 	char *name = psprintf("outbox_" INT64_FORMAT "_" INT64_FORMAT, id, from);
 	char *table = quote_qualified_identifier(DERIVE_STATE_SCHEMA, name);
 	OwnerScope scope;
-	bool before = at_work;
 
-	at_work = true;
 	derive_owner_enter(&scope, BOOTSTRAP_SUPERUSERID);
 	run(psprintf("CREATE TABLE %s (LIKE %s INCLUDING STORAGE INCLUDING COMPRESSION)",
 				 table, derive_outbox_name(outbox)));
@@ -139,7 +138,23 @@ derive_partition_make(Oid outbox, int64 id, int64 from)
 	run_as_owner(outbox, psprintf("ALTER TABLE %s ATTACH PARTITION %s"
 								  " FOR VALUES FROM (%s) TO (MAXVALUE)",
 								  derive_outbox_name(outbox), table, lower_bound(from)));
-	at_work = before;
+}
+
+void
+derive_partition_make(Oid outbox, int64 id, int64 from)
+{
+	bool before = at_work;
+
+	at_work = true;
+	PG_TRY();
+	{
+		make_partition(outbox, id, from);
+	}
+	PG_FINALLY();
+	{
+		at_work = before;
+	}
+	PG_END_TRY();
 }
 
 /* ---------- what there is ---------- */
