@@ -127,6 +127,16 @@ SELECT derive.create_outbox('bad', 'orders', payload => 'count(*)');
 SELECT derive.create_outbox('bad', 'orders', retain => '0');
 ALTER TABLE order_events ADD COLUMN extra int;
 CREATE TRIGGER t BEFORE INSERT ON order_events FOR EACH ROW EXECUTE FUNCTION derive_state.reject_write();
+CREATE TABLE mine PARTITION OF order_events DEFAULT;
+-- The guard is up again after an outbox that could not be made.
+DO $$
+BEGIN
+    EXECUTE format('CREATE TABLE derive_state.outbox_%s_1 ()', (SELECT last_value + 1 FROM derive_state.outbox_id));
+    PERFORM derive.create_outbox('bad', 'orders');
+EXCEPTION WHEN duplicate_table THEN
+    RAISE NOTICE 'it could not';
+END $$;
+ALTER TABLE per_customer ADD COLUMN extra int;
 SELECT derive.create_outbox('bad', NULL, key => '1');
 SELECT derive.create_outbox(NULL, 'orders');
 SELECT derive.drop_outbox('orders');
