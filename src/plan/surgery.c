@@ -83,12 +83,51 @@ derive_surgery_refers_outside(Node *node, int levels)
 }
 
 /*
+ * Takes the names of joins, which hide the names of what is joined, out of a query, and lets
+ * references to its columns, at any depth, be printed as what they are and not as columns
+ * of a join; a walker.
+ */
+static bool
+unname_joins_walker(Node *node, int *depth)
+{
+	bool result;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var) && ((Var *) node)->varlevelsup == *depth)
+	{
+		((Var *) node)->varnosyn = ((Var *) node)->varno;
+		((Var *) node)->varattnosyn = ((Var *) node)->varattno;
+	}
+	if (IsA(node, JoinExpr) && *depth == 0)
+		((JoinExpr *) node)->alias = ((JoinExpr *) node)->join_using_alias = NULL;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+
+		if (rte->rtekind == RTE_JOIN && *depth == 0)
+			rte->alias = rte->join_using_alias = NULL;
+		return false;
+	}
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, unname_joins_walker, depth);
+	(*depth)++;
+	result = query_tree_walker((Query *) node, unname_joins_walker, depth,
+							   QTW_EXAMINE_RTES_BEFORE | QTW_IGNORE_JOINALIASES);
+	(*depth)--;
+	return result;
+}
+
+/*
  * Replaces references to columns of joins, and of the grouping step, by what they
- * stand for, in all of a query and the subqueries in its expressions.
+ * stand for, in all of a query and the subqueries in its expressions and in FROM.
  */
 void
 derive_surgery_flatten(Query *query)
 {
+	int depth = 0;
+	ListCell *lc;
+
 	query->targetList = (List *) derive_flatten_group_vars(query,
 														   (Node *) query->targetList);
 	query->havingQual = derive_flatten_group_vars(query, query->havingQual);
@@ -97,7 +136,21 @@ derive_surgery_flatten(Query *query)
 	query->havingQual = derive_flatten_join_vars(query, query->havingQual);
 	query->jointree = (FromExpr *) derive_flatten_join_vars(query,
 															(Node *) query->jointree);
+	foreach (lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		rte->functions = (List *) derive_flatten_join_vars(query,
+														   (Node *) rte->functions);
+		rte->values_lists = (List *) derive_flatten_join_vars(query,
+															  (Node *) rte->values_lists);
+		rte->tablefunc = (TableFunc *) derive_flatten_join_vars(query,
+																(Node *) rte->tablefunc);
+		rte->subquery = (Query *) derive_flatten_join_vars(query, (Node *) rte->subquery);
+	}
 	derive_compat_no_group_rte(query);
+	query_tree_walker(query, unname_joins_walker, &depth,
+					  QTW_EXAMINE_RTES_BEFORE | QTW_IGNORE_JOINALIASES);
 }
 
 /*
