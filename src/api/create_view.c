@@ -279,6 +279,8 @@ create_definition(NewView *view, Query *query, const char *suffix)
 	ObjectAddress address;
 	ListCell *lc;
 
+	query = copyObject(query);
+	derive_query_name_no_positions(query);
 	create->relation = makeRangeVar(DERIVE_STATE_SCHEMA, state_name(view, suffix), -1);
 	create->oncommit = ONCOMMIT_NOOP;
 	foreach (lc, query->targetList)
@@ -293,7 +295,7 @@ create_definition(NewView *view, Query *query, const char *suffix)
 	}
 	address = DefineRelation(create, RELKIND_VIEW, BOOTSTRAP_SUPERUSERID, NULL, NULL);
 	CommandCounterIncrement();
-	StoreViewQuery(address.objectId, copyObject(query), false);
+	StoreViewQuery(address.objectId, query, false);
 	CommandCounterIncrement();
 	depend_on_target(view, RelationRelationId, address.objectId);
 	return address.objectId;

@@ -178,8 +178,10 @@ derive_compat_not_null_is_valid(Oid relid, AttrNumber attnum)
 /* 18: "Introduce an RTE for the grouping step": forgets it when nothing refers to it. */
 #if PG_VERSION_NUM >= 180000
 #define derive_compat_no_group_rte(query) ((query)->hasGroupRTE = false)
+#define derive_compat_group_exprs(rte) ((rte)->groupexprs)
 #else
 #define derive_compat_no_group_rte(query) ((void) (query))
+#define derive_compat_group_exprs(rte) ((void) (rte), NIL)
 #endif
 
 /* ---------- capture ---------- */

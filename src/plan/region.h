@@ -83,6 +83,7 @@ extern Query *derive_region_over_named(const char *name, List *column_names,
 extern RangeTblEntry *
 derive_region_named_rte(const char *name, const char *alias, List *column_names);
 
+extern void derive_query_name_no_positions(Query *query);
 extern char *derive_query_deparse(Query *query, bool pretty);
 extern char *derive_relation_name(Oid relid);
 

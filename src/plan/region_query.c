@@ -19,6 +19,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -268,6 +269,60 @@ derive_region_over_named(const char *name, List *column_names, List *columns,
 }
 
 /*
+ * True if core prints an expression as a number behind minus signs, which its parser takes
+ * for a constant.
+ */
+static bool
+is_negated_number(Node *node)
+{
+	OpExpr *op = (OpExpr *) node;
+
+	if (!IsA(node, OpExpr) || list_length(op->args) != 1 ||
+		op->opno >= FirstGenbkiObjectId || strcmp(get_opname(op->opno), "-") != 0)
+		return false;
+	return IsA(linitial(op->args), Const) || is_negated_number(linitial(op->args));
+}
+
+/*
+ * Computes what is a number behind minus signs among expressions that rows are grouped or
+ * sorted by; a walker.
+ */
+static bool
+name_no_positions_walker(Node *node, void *arg)
+{
+	ListCell *lc;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, TargetEntry) && ((TargetEntry *) node)->ressortgroupref != 0 &&
+		is_negated_number((Node *) ((TargetEntry *) node)->expr))
+		((TargetEntry *) node)->expr = (Expr *) eval_const_expressions(
+			NULL, (Node *) ((TargetEntry *) node)->expr);
+	if (IsA(node, RangeTblEntry))
+	{
+		foreach (lc, derive_compat_group_exprs((RangeTblEntry *) node))
+			if (is_negated_number(lfirst(lc)))
+				lfirst(lc) = eval_const_expressions(NULL, lfirst(lc));
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, name_no_positions_walker, arg,
+								 QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, name_no_positions_walker, arg);
+}
+
+/*
+ * Changes a query so that its text says the same.  Core prints GROUP BY -1::integer as
+ * GROUP BY (- 1), and -(-1::integer) as (- (- 1)); read again, these are the numbers of
+ * columns.  Constants are printed with their type there.
+ */
+void
+derive_query_name_no_positions(Query *query)
+{
+	name_no_positions_walker((Node *) query, NULL);
+}
+
+/*
  * Returns a query as text, palloc'd, in which every name outside pg_catalog is
  * qualified and no constant depends on a setting.  pretty is for human readers.
  */
@@ -285,6 +340,8 @@ derive_query_deparse(Query *query, bool pretty)
 	int nest_level = NewGUCNestLevel();
 	char *text;
 
+	query = copyObject(query);
+	derive_query_name_no_positions(query);
 	for (int i = 0; i < lengthof(settings); i++)
 		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
