@@ -22,6 +22,7 @@ my @chapters = (
 	'Joins' => [
 		'inner join, any number, self-joins' => 'SELECT o.id, c.name, p.id AS pid FROM orders o JOIN customers c ON c.id = o.customer JOIN orders p ON p.customer = c.id AND p.total > o.total',
 		'CROSS JOIN, USING, NATURAL' => 'SELECT o.id, r.region FROM orders o CROSS JOIN regions r',
+		'columns of a named join, in subqueries, too' => 'SELECT j.customer, x.name FROM (orders JOIN (SELECT id AS customer, region FROM customers) r USING (customer)) AS j, LATERAL (SELECT c.name FROM customers c WHERE c.region = j.region AND c.id < j.customer) x WHERE j.total > 5',
 		'LEFT JOIN' => 'SELECT c.id, o.total FROM customers c LEFT JOIN orders o ON o.customer = c.id AND o.total > 10',
 		'RIGHT JOIN' => 'SELECT c.id, o.total FROM orders o RIGHT JOIN customers c ON o.customer = c.id',
 		'FULL JOIN' => 'SELECT c.id, o.id AS oid FROM customers c FULL JOIN orders o ON o.customer = c.id',

@@ -285,6 +285,7 @@ sub verify_finds
 	my ($self, $v) = @_;
 	my ($n) = eval { $self->{db}->selectrow_array("SELECT count(*) FROM derive.verify('f.$v->{name}')") };
 
+	$self->{say}->("derive.verify('f.$v->{name}') failed: " . message($@) . "\n") unless defined $n;
 	$self->{count}{ defined $n ? 'verified' : 'verify failed' }++;
 	return $n ? 1 : 0;
 }
