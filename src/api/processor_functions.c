@@ -14,6 +14,7 @@
 
 #include "access/htup_details.h"
 #include "api/outbox_functions.h"
+#include "base/compat.h"
 #include "base/owner.h"
 #include "catalog/dependency.h"
 #include "catalog/objectaddress.h"

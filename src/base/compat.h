@@ -340,6 +340,8 @@ derive_compat_not_null_is_valid(Oid relid, AttrNumber attnum)
 	object_ownercheck(RelationRelationId, relid, role)
 #define pg_database_ownercheck(dboid, role) \
 	object_ownercheck(DatabaseRelationId, dboid, role)
+#define pg_proc_aclcheck(function, role, mode) \
+	object_aclcheck(ProcedureRelationId, function, role, mode)
 #endif
 
 /*
