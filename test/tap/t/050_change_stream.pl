@@ -448,7 +448,8 @@ foreach my $record (consume('pieces', 'postgres', streaming => 'on', tables => '
 is(scalar(keys %progress), 0, 'streaming: nothing is left in progress');
 cmp_ok($ops{stream_start}, '>', 10, 'streaming: many pieces');
 is($ops{stream_start}, $ops{stream_stop}, 'streaming: each of which ends');
-cmp_ok($ops{stream_abort}, '>=', 2, 'streaming: a subtransaction and a transaction abort');
+# From 18 on the server sends nothing of a transaction that it finds aborted.
+cmp_ok($ops{stream_abort}, '>=', 1, 'streaming: what was sent of what aborts is taken back');
 is($ops{stream_commit}, 2, 'streaming: two commit');
 is($ops{stream_prepare}, 1, 'streaming: one is prepared');
 my @all = consume('whole', 'postgres', tables => 'public.big');
