@@ -9,9 +9,9 @@
  * they cost.  Each audit takes a random live view or stage.
  *
  * A difference is logged, written to derive_state.audit with the tick, and makes the view
- * stale: the next tick recomputes it and compares, together with the views that read
- * it, which may have taken over what was wrong.  So a view is never live while it is known
- * to differ.
+ * stale: the next tick recomputes it and compares, together with the derived views that it
+ * reads, which may be the cause, and with the views that read it, which may have taken over
+ * what was wrong.  So a view is never live while it is known to differ.
  *
  * An error in an audit undoes the audit alone: the view's own maintenance will meet it if it
  * concerns it.
@@ -121,9 +121,30 @@ audit_protected(LiveView *view, int nkeys, int *compared)
 	return differences;
 }
 
+/*
+ * Lets the next tick recompute a view, and first the derived views that it reads: it may
+ * differ because one of them does, and would be no better for being computed from that.
+ */
+static void
+distrust(Maintainer *m, LiveView *view)
+{
+	ListCell *lc;
+
+	view->unrepaired = true;
+	derive_view_set_state(view, VIEW_STALE,
+						  "an audit found rows that differ from the query");
+	foreach (lc, m->views->views)
+	{
+		LiveView *below = lfirst(lc);
+
+		if (below->state == VIEW_LIVE && derive_live_view_reads(view, below->view))
+			distrust(m, below);
+	}
+}
+
 /* Logs and notes differences, and lets the next tick repair the view. */
 static void
-report(LiveView *view, List *differences)
+report(Maintainer *m, LiveView *view, List *differences)
 {
 	AuditDifference *first = linitial(differences);
 	Oid root = OidIsValid(view->part_of) ? view->part_of : view->view;
@@ -148,9 +169,7 @@ report(LiveView *view, List *differences)
 	}
 	derive_catalog_trim_audits();
 	SPI_finish();
-	view->unrepaired = true;
-	derive_view_set_state(view, VIEW_STALE,
-						  "an audit found rows that differ from the query");
+	distrust(m, view);
 }
 
 /* Audits some keys if it is time to, see audit.h. */
@@ -170,5 +189,5 @@ derive_audit_tick(Maintainer *m)
 	not_before = now_us() + (now_us() - start) * TIME_SHARE;
 	derive_view_stats_audited(view->view, compared);
 	if (differences != NIL)
-		report(view, differences);
+		report(m, view, differences);
 }

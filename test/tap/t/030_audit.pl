@@ -178,7 +178,8 @@ is_mended('total', 'total', 'UPDATE total SET n = n + 1', qr/different|missing|u
 	'the only row of an aggregate');
 is_mended('above', 'above', 'UPDATE above SET n = n + 1', qr/different/, 'a view over a view');
 my $stage = $node->safe_psql('postgres', q{SELECT stage FROM derive.stages WHERE view = 'twice'::regclass AND stage <> view LIMIT 1});
-is_mended('twice', $stage, "DELETE FROM $stage", qr/missing/, 'a hidden stage');
+# Whether it is the stage that is found or the view that reads it: both are computed anew.
+is_mended('twice', $stage, "DELETE FROM $stage", qr/missing|unexpected/, 'a hidden stage');
 is_mended('top', 'top', q{UPDATE top SET id = 9 WHERE id = 3}, qr/missing|unexpected/,
 	'the first rows by an order');
 like(slurp_file($node->logfile), qr/WARNING: .*derived view "one_view" differs from its query/,
