@@ -34,9 +34,9 @@ static const char *const overrides[][2] = {
 };
 
 /*
- * Installs signal handlers and unblocks signals.  Until here the
- * process ignored SIGHUP: what it has of the configuration may be older than a reload that
- * it never heard of, so that it reads the files once more.
+ * Installs signal handlers and unblocks signals.  Until here the process ignored SIGHUP:
+ * what it has of the configuration may be older than a reload that it never heard of, so
+ * that it reads the files once more.
  */
 void
 derive_process_start_as_writer(void)
