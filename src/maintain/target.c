@@ -80,10 +80,10 @@ struct Target
 	BlockNumber nblocks; /* at the start: hints beyond are wrong */
 
 	int nkeys;
-	AttrNumber *attnums;	  /* [nkeys] of the relation, in the index's order */
-	ScanKeyData *equal;		  /* [nkeys] "column = NULL-less argument" */
-	ScanKeyData *keys;		  /* [nkeys] of the current search */
-	IndexScanDesc scan;		  /* of index, kept over the searches */
+	AttrNumber *attnums; /* [nkeys] of the relation, in the index's order; 0: the hash */
+	ScanKeyData *equal;	 /* [nkeys] "column = NULL-less argument" */
+	ScanKeyData *keys;	 /* [nkeys] of the current search */
+	IndexScanDesc scan;	 /* of index, kept over the searches */
 	TableScanDesc table_scan; /* TARGET_ONLY_ROW: of the current search */
 	TupleTableSlot *found;	  /* row of the current search */
 	TupleTableSlot *wanted;	  /* minimal: the row to be removed */
@@ -122,15 +122,19 @@ is_key_index(IndexInfo *info, Relation index, List *key)
 	return true;
 }
 
-/* Tells whether an index is on derive_state.row_hash of the whole row. */
+/*
+ * Tells whether an index is on derive_state.row_hash of the whole row, with or without
+ * a column before it.
+ */
 static bool
 is_hash_index(IndexInfo *info)
 {
+	int last = info->ii_NumIndexKeyAttrs - 1;
 	FuncExpr *call;
 	Node *argument;
 
-	if (info->ii_NumIndexKeyAttrs != 1 || info->ii_Predicate != NIL ||
-		info->ii_IndexAttrNumbers[0] != InvalidAttrNumber)
+	if (last > 1 || info->ii_Predicate != NIL || list_length(info->ii_Expressions) != 1 ||
+		info->ii_IndexAttrNumbers[last] != InvalidAttrNumber)
 		return false;
 	call = (FuncExpr *) linitial(info->ii_Expressions);
 	if (!IsA(call, FuncExpr) || list_length(call->args) != 1)
@@ -321,25 +325,24 @@ static void
 begin_search(Target *target, TupleTableSlot *row, MinimalTuple image)
 {
 	MemoryContext oldcontext = CurrentMemoryContext;
-	int64 hash;
 
 	end_search(target);
 	switch (target->spec->access)
 	{
 		case TARGET_BY_KEY:
+		case TARGET_BY_HASH:
 			for (int i = 0; i < target->nkeys; i++)
 			{
-				bool isnull;
-				Datum value = slot_getattr(row, target->attnums[i], &isnull);
+				bool isnull = false;
+				Datum value;
 
+				if (target->attnums[i] == InvalidAttrNumber)
+					value = Int64GetDatum(
+						derive_image_hash(target->spec->shape, image, row));
+				else
+					value = slot_getattr(row, target->attnums[i], &isnull);
 				set_key(target, i, value, isnull);
 			}
-			MemoryContextSwitchTo(target->context);
-			index_rescan(target->scan, target->keys, target->nkeys, NULL, 0);
-			break;
-		case TARGET_BY_HASH:
-			hash = derive_image_hash(target->spec->shape, image, row);
-			set_key(target, 0, Int64GetDatum(hash), false);
 			MemoryContextSwitchTo(target->context);
 			index_rescan(target->scan, target->keys, target->nkeys, NULL, 0);
 			break;
