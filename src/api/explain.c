@@ -90,10 +90,13 @@ static List *
 explain_existing(List *lines, int number, CatalogView *view, Oid relid)
 {
 	ViewPlan *plan = plan_of(view);
+	OwnerScope scope;
 
 	if (OidIsValid(view->state_table))
 		LockRelationOid(view->state_table, AccessShareLock);
+	derive_owner_enter(&scope, derive_api_owner(view->view));
 	lines = derive_api_explain_stage(lines, number, relid, plan);
+	derive_owner_leave(&scope);
 	return list_concat(lines, derive_choice_explain(plan, derive_api_owner(view->view)));
 }
 
@@ -115,13 +118,22 @@ derive_explain_view(PG_FUNCTION_ARGS)
 	return return_lines(fcinfo, explain_existing(lines, number, view, InvalidOid));
 }
 
-/* Appends the statements for the indexes that a plan misses, each once. */
+/*
+ * Appends the statements for the indexes that a view or stage misses, each once.  To look at
+ * indexes may evaluate functions in their expressions, so that happens as the owner, too.
+ */
 static List *
-add_missing_indexes(List *statements, ViewPlan *plan)
+add_missing_indexes(List *statements, CatalogView *view)
 {
+	ViewPlan *plan = plan_of(view);
+	List *missing;
+	OwnerScope scope;
 	ListCell *lc, *ls;
 
-	foreach (lc, derive_plan_missing_indexes(plan))
+	derive_owner_enter(&scope, derive_api_owner(view->view));
+	missing = derive_plan_missing_indexes(plan);
+	derive_owner_leave(&scope);
+	foreach (lc, missing)
 	{
 		bool known = false;
 
@@ -142,6 +154,6 @@ derive_advise(PG_FUNCTION_ARGS)
 	ListCell *lc;
 
 	foreach (lc, derive_catalog_find_stages(view->view))
-		statements = add_missing_indexes(statements, plan_of(lfirst(lc)));
-	return return_lines(fcinfo, add_missing_indexes(statements, plan_of(view)));
+		statements = add_missing_indexes(statements, lfirst(lc));
+	return return_lines(fcinfo, add_missing_indexes(statements, view));
 }

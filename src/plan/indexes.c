@@ -38,9 +38,12 @@
 #include "catalog/pg_am.h"
 #include "catalog/pg_index.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
+#include "optimizer/optimizer.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "plan/fold.h"
 #include "plan/indexes.h"
@@ -49,12 +52,17 @@
 /* One side of an equality condition. */
 typedef struct EqualitySide
 {
-	int occurrence; /* counted from 1; 0: a constant */
-	AttrNumber attno;
-	Oid collation; /* of the column */
+	int occurrence;	  /* counted from 1; 0: a constant */
+	AttrNumber attno; /* InvalidAttrNumber: an expression */
+	Oid collation;	  /* of the column */
+	Node *expression; /* a Var, or an expression over columns of this occurrence, whose
+					   * number is 1 in it, as in the expressions of an index */
 } EqualitySide;
 
-/* A condition "column = column" or "column = constant" of a region. */
+/*
+ * A condition of a region that compares columns, expressions over the columns of one
+ * occurrence, or a constant.
+ */
 typedef struct Equality
 {
 	EqualitySide sides[2];
@@ -75,23 +83,58 @@ typedef struct SourceKey
 } SourceKey;
 
 /*
- * Reads one side of an equality.  False if it is neither column nor constant.
+ * Returns an expression without changes of type that change no bits.
+ */
+static Node *
+strip_relabels(Node *node)
+{
+	while (IsA(node, RelabelType))
+		node = (Node *) ((RelabelType *) node)->arg;
+	return node;
+}
+
+/*
+ * Returns a copy of an expression over the columns of one occurrence as it would be in
+ * an index.
+ */
+static Node *
+as_in_index(Node *node)
+{
+	ListCell *lc;
+
+	node = copyObject(node);
+	foreach (lc, pull_var_clause(node, 0))
+	{
+		Var *var = lfirst_node(Var, lc);
+
+		var->varno = var->varnosyn = 1;
+		var->varattnosyn = var->varattno;
+	}
+	return node;
+}
+
+/*
+ * Reads one side of an equality.  False if it is neither a constant nor an expression
+ * over columns of one occurrence.
  */
 static bool
 read_side(Node *node, EqualitySide *side)
 {
-	while (IsA(node, RelabelType))
-		node = (Node *) ((RelabelType *) node)->arg;
+	node = strip_relabels(node);
 	side->occurrence = 0;
 	side->attno = InvalidAttrNumber;
 	side->collation = InvalidOid;
 	if (IsA(node, Const))
 		return !((Const *) node)->constisnull;
-	if (!IsA(node, Var))
+	if (contain_subplans(node) || expression_returns_set(node) ||
+		!bms_get_singleton_member(pull_varnos(NULL, node), &side->occurrence))
 		return false;
-	side->occurrence = ((Var *) node)->varno;
-	side->attno = ((Var *) node)->varattno;
-	side->collation = ((Var *) node)->varcollid;
+	if (IsA(node, Var))
+	{
+		side->attno = ((Var *) node)->varattno;
+		side->collation = ((Var *) node)->varcollid;
+	}
+	side->expression = as_in_index(node);
 	return true;
 }
 
@@ -250,13 +293,16 @@ find_source_key(RangeTblEntry *rte, SourceKey *key)
 }
 
 /*
- * Returns the output attno of a column of an occurrence, or InvalidAttrNumber.
+ * Returns the output attno of a column of an occurrence, or InvalidAttrNumber; also for
+ * InvalidAttrNumber, which is no column.
  */
 static AttrNumber
 find_output(Region *region, int occurrence, AttrNumber attno)
 {
 	ListCell *lc;
 
+	if (attno == InvalidAttrNumber)
+		return InvalidAttrNumber;
 	foreach (lc, region->columns)
 	{
 		TargetEntry *tle = lfirst_node(TargetEntry, lc);
@@ -450,33 +496,77 @@ derive_region_view_key(Region *region)
 }
 
 /*
- * True if the first columns of an index are the given ones, in any order.
+ * Returns the expressions of an index as they were written: what the relation cache
+ * has of them has been simplified, which expressions of a query have not yet been here.
+ */
+static List *
+index_expressions(Relation index)
+{
+	HeapTuple tuple = SearchSysCache1(INDEXRELID,
+									  ObjectIdGetDatum(RelationGetRelid(index)));
+	List *expressions = NIL;
+	bool isnull;
+	Datum raw;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for index %u", RelationGetRelid(index));
+	raw = SysCacheGetAttr(INDEXRELID, tuple, Anum_pg_index_indexprs, &isnull);
+	if (!isnull)
+		expressions = (List *) stringToNode(TextDatumGetCString(raw));
+	ReleaseSysCache(tuple);
+	return expressions;
+}
+
+/*
+ * True if one of the first n columns of an index is the given column or expression.
  */
 static bool
-index_starts_with(Relation index, Bitmapset *columns)
+index_leads_with(Relation index, List *expressions, int n, Node *wanted)
 {
-	Bitmapset *leading = NULL;
+	int nexpressions = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		AttrNumber attno = index->rd_index->indkey.values[i];
+
+		if (attno != InvalidAttrNumber
+				? IsA(wanted, Var) && ((Var *) wanted)->varattno == attno
+				: equal(wanted, strip_relabels(list_nth(expressions, nexpressions++))))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * True if the first columns of an index are the given ones (List of Node, see
+ * EqualitySide), in any order.
+ */
+static bool
+index_starts_with(Relation index, List *columns)
+{
 	bool ordered = index->rd_indam->amcanorder;
-	int n = bms_num_members(columns);
+	int n = list_length(columns);
+	List *expressions;
+	ListCell *lc;
 
 	if (!index->rd_index->indisvalid || RelationGetIndexPredicate(index) != NIL ||
 		n > IndexRelationGetNumberOfKeyAttributes(index) ||
 		(!ordered && (index->rd_rel->relam != HASH_AM_OID || n > 1)))
 		return false;
-	for (int i = 0; i < n; i++)
+	expressions = index_expressions(index);
+	foreach (lc, columns)
 	{
-		if (index->rd_index->indkey.values[i] <= 0)
+		if (!index_leads_with(index, expressions, n, lfirst(lc)))
 			return false;
-		leading = bms_add_member(leading, index->rd_index->indkey.values[i]);
 	}
-	return bms_equal(leading, columns);
+	return true;
 }
 
 /*
  * True if a relation has a valid index that starts with the given columns.
  */
 static bool
-has_index(Oid relid, Bitmapset *columns)
+has_index(Oid relid, List *columns)
 {
 	Relation relation = table_open(relid, NoLock);
 	bool found = false;
@@ -498,22 +588,23 @@ has_index(Oid relid, Bitmapset *columns)
  * and the list not the same statement.
  */
 static List *
-suggest_index(List *statements, Oid relid, Bitmapset *columns)
+suggest_index(List *statements, Oid relid, List *columns)
 {
 	StringInfoData statement;
-	int attno = -1;
 	const char *separator = "";
 	ListCell *lc;
 
-	if (bms_is_empty(columns) || has_index(relid, columns))
+	if (columns == NIL || has_index(relid, columns))
 		return statements;
 
 	initStringInfo(&statement);
 	appendStringInfo(&statement, "CREATE INDEX ON %s (", derive_relation_name(relid));
-	while ((attno = bms_next_member(columns, attno)) >= 0)
+	foreach (lc, columns)
 	{
-		appendStringInfo(&statement, "%s%s", separator,
-						 quote_identifier(get_attname(relid, attno, false)));
+		char *text = derive_query_deparse_expression(lfirst(lc), relid);
+
+		appendStringInfo(&statement, IsA(lfirst(lc), Var) ? "%s%s" : "%s(%s)", separator,
+						 text);
 		separator = ", ";
 	}
 	appendStringInfoString(&statement, ")");
@@ -536,12 +627,25 @@ is_equality_operator(Oid operator)
 }
 
 /*
- * Returns the columns by which an occurrence is looked up from another one.
+ * Orders columns by their number in the table; expressions come last.
  */
-static Bitmapset *
+static int
+compare_columns(const ListCell *a, const ListCell *b)
+{
+	int x = IsA(lfirst(a), Var) ? ((Var *) lfirst(a))->varattno : PG_INT16_MAX;
+	int y = IsA(lfirst(b), Var) ? ((Var *) lfirst(b))->varattno : PG_INT16_MAX;
+
+	return x - y;
+}
+
+/*
+ * Returns the columns and expressions by which an occurrence is looked up from another
+ * one.
+ */
+static List *
 lookup_columns(List *equalities, int occurrence, int partner)
 {
-	Bitmapset *columns = NULL;
+	List *columns = NIL;
 	ListCell *lc;
 
 	foreach (lc, equalities)
@@ -553,9 +657,10 @@ lookup_columns(List *equalities, int occurrence, int partner)
 			if (equality->sides[i].occurrence == occurrence &&
 				equality->sides[1 - i].occurrence == partner &&
 				is_equality_operator(equality->operator))
-				columns = bms_add_member(columns, equality->sides[i].attno);
+				columns = list_append_unique(columns, equality->sides[i].expression);
 		}
 	}
+	list_sort(columns, compare_columns);
 	return columns;
 }
 
@@ -577,9 +682,9 @@ is_reachable(Region *region, List *equalities, int occurrence, Bitmapset *known)
 		return true;
 	while ((partner = bms_next_member(known, partner)) >= 0)
 	{
-		Bitmapset *columns = lookup_columns(equalities, occurrence, partner);
+		List *columns = lookup_columns(equalities, occurrence, partner);
 
-		if (!bms_is_empty(columns) && has_index(relid, columns))
+		if (columns != NIL && has_index(relid, columns))
 			return true;
 	}
 	return false;
@@ -619,9 +724,9 @@ add_unindexed(Region *region, List *equalities, Bitmapset **known, List **statem
 		while (!bms_is_member(i, *known) &&
 			   (partner = bms_next_member(*known, partner)) >= 0)
 		{
-			Bitmapset *columns = lookup_columns(equalities, i, partner);
+			List *columns = lookup_columns(equalities, i, partner);
 
-			if (bms_is_empty(columns))
+			if (columns == NIL)
 				continue;
 			*statements = suggest_index(*statements,
 										region->occurrences[i - 1].rte->relid, columns);
@@ -652,11 +757,11 @@ suggest_join_indexes(Region *region, List *equalities, int changed, List *statem
  * columns, or 0.
  */
 static int
-key_columns(Stage *stage, Bitmapset **columns)
+key_columns(Stage *stage, List **columns)
 {
 	int occurrence = 0;
 
-	*columns = NULL;
+	*columns = NIL;
 	for (int i = 0; i < stage->nkeys; i++)
 	{
 		Var *var = (Var *) list_nth_node(TargetEntry, stage->region->columns, i)->expr;
@@ -664,8 +769,9 @@ key_columns(Stage *stage, Bitmapset **columns)
 		if (!IsA(var, Var) || (occurrence != 0 && var->varno != occurrence))
 			return 0;
 		occurrence = var->varno;
-		*columns = bms_add_member(*columns, var->varattno);
+		*columns = list_append_unique(*columns, as_in_index((Node *) var));
 	}
+	list_sort(*columns, compare_columns);
 	return occurrence;
 }
 
@@ -712,7 +818,7 @@ derive_plan_missing_indexes(ViewPlan *plan)
 	if (stage->kind == STAGE_KEYS ||
 		(stage->kind == STAGE_FOLD && derive_fold_may_recompute(stage)))
 	{
-		Bitmapset *columns;
+		List *columns;
 		int occurrence = key_columns(stage, &columns);
 
 		if (occurrence > 0 && region->occurrences[occurrence - 1].source >= 0)

@@ -85,6 +85,11 @@ derive_region_named_rte(const char *name, const char *alias, List *column_names)
 
 extern void derive_query_name_no_positions(Query *query);
 extern char *derive_query_deparse(Query *query, bool pretty);
+
+/*
+ * Returns an expression over a relation's columns (varno 1) as text, palloc'd, likewise.
+ */
+extern char *derive_query_deparse_expression(Node *expression, Oid relid);
 extern char *derive_relation_name(Oid relid);
 
 #endif /* DERIVE_PLAN_REGION_H */

@@ -323,11 +323,11 @@ derive_query_name_no_positions(Query *query)
 }
 
 /*
- * Returns a query as text, palloc'd, in which every name outside pg_catalog is
- * qualified and no constant depends on a setting.  pretty is for human readers.
+ * Makes settings such that every name outside pg_catalog is qualified in deparsed
+ * text and no constant depends on a setting.  Returns what AtEOXact_GUC takes.
  */
-char *
-derive_query_deparse(Query *query, bool pretty)
+static int
+enter_deparse_settings(void)
 {
 	static const char *const settings[][2] = {
 		{"search_path", "pg_catalog, pg_temp"},
@@ -338,14 +338,41 @@ derive_query_deparse(Query *query, bool pretty)
 		{"bytea_output", "hex"},
 	};
 	int nest_level = NewGUCNestLevel();
+
+	for (int i = 0; i < lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return nest_level;
+}
+
+/*
+ * Returns a query as text, palloc'd, that means the same everywhere.  pretty is for
+ * human readers.
+ */
+char *
+derive_query_deparse(Query *query, bool pretty)
+{
+	int nest_level;
 	char *text;
 
 	query = copyObject(query);
 	derive_query_name_no_positions(query);
-	for (int i = 0; i < lengthof(settings); i++)
-		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	nest_level = enter_deparse_settings();
 	text = pg_get_querydef(query, pretty);
+	AtEOXact_GUC(true, nest_level);
+	return text;
+}
+
+/*
+ * Returns an expression over a relation's columns as text, see region.h.
+ */
+char *
+derive_query_deparse_expression(Node *expression, Oid relid)
+{
+	int nest_level = enter_deparse_settings();
+	char *text = deparse_expression(
+		expression, deparse_context_for(get_rel_name(relid), relid), false, false);
+
 	AtEOXact_GUC(true, nest_level);
 	return text;
 }
