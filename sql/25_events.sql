@@ -127,10 +127,11 @@ CREATE TABLE derive_state.processor
 (
 	outbox    bigint       NOT NULL PRIMARY KEY REFERENCES derive_state.outbox (id) ON DELETE CASCADE,
 	processor text         NOT NULL UNIQUE CHECK (processor OPERATOR(pg_catalog.<>) ''),
-	handler   regprocedure NOT NULL,
+	handler   text         NOT NULL,
 	paused    boolean      NOT NULL DEFAULT false
 );
 COMMENT ON TABLE derive_state.processor IS 'one row per processor; its owner is that of its outbox';
+COMMENT ON COLUMN derive_state.processor.handler IS 'qualified name and argument types: pg_upgrade keeps no numbers of functions';
 
 REVOKE ALL ON TABLE derive_state.processor FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('derive_state.processor', '');

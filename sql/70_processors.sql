@@ -35,7 +35,7 @@ COMMENT ON FUNCTION derive.resume_processor(text) IS
 	'lets a processor go on from where it was paused';
 
 CREATE VIEW derive.processors AS
-SELECT r.processor, o.source, r.handler, t.relowner::regrole AS owner,
+SELECT r.processor, o.source, pg_catalog.to_regprocedure(r.handler) AS handler, t.relowner::regrole AS owner,
        CASE WHEN r.paused THEN 'paused'
             WHEN derive_state.processor_pid() IS NULL THEN 'waiting'
             ELSE 'running' END AS state,

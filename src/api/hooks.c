@@ -25,6 +25,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/outbox_catalog.h"
+#include "catalog/processor_catalog.h"
 #include "catalog/view_catalog.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
@@ -150,6 +151,9 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 	PG_END_TRY();
 	foreach (lc, changed)
 		derive_redefine_readers(lfirst_oid(lc));
+	if (IsA(statement->utilityStmt, RenameStmt) ||
+		IsA(statement->utilityStmt, AlterObjectSchemaStmt))
+		derive_catalog_name_handlers();
 	if (derive_guard_is_own_trigger(statement->utilityStmt))
 		derive_commit_hook_catalog_changed(false);
 	if (IsA(statement->utilityStmt, CreatedbStmt))

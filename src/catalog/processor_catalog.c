@@ -14,14 +14,17 @@
 
 #include "base/owner.h"
 #include "catalog/pg_authid.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "catalog/view_catalog.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 static const char processor_columns[] =
 	"SELECT r.outbox, r.processor, o.outbox::pg_catalog.oid, o.source::pg_catalog.oid,"
-	" r.handler::pg_catalog.oid, t.relowner, o.path, r.paused"
+	" pg_catalog.to_regprocedure(r.handler)::pg_catalog.oid, t.relowner, o.path, r.paused"
 	" FROM derive_state.processor r"
 	" JOIN derive_state.outbox o ON o.id OPERATOR(pg_catalog.=) r.outbox"
 	" JOIN pg_catalog.pg_class t ON t.oid OPERATOR(pg_catalog.=) o.outbox::pg_catalog.oid";
@@ -45,7 +48,7 @@ run(const char *sql, int64 id, const char *name, int expected)
 		elog(ERROR, "unexpected result %s of \"%s\"", SPI_result_code_string(rc), sql);
 }
 
-/* Returns column n of row i of the last result. */
+/* Returns column n of row i of the last result, 0 for NULL. */
 static Datum
 column(uint64 i, int n)
 {
@@ -103,14 +106,37 @@ void
 derive_catalog_insert_processor(int64 id, const char *name, Oid handler)
 {
 	SPI_connect();
-	run(psprintf(
-			"INSERT INTO derive_state.processor (outbox, processor, handler)"
-			" VALUES ($1, $2, '%u'::pg_catalog.oid) ON CONFLICT (processor) DO NOTHING",
-			handler),
+	run(psprintf("INSERT INTO derive_state.processor (outbox, processor, handler)"
+				 " VALUES ($1, $2, %u::pg_catalog.regprocedure::pg_catalog.text)"
+				 " ON CONFLICT (processor) DO NOTHING",
+				 handler),
 		id, name, SPI_OK_INSERT);
 	if (SPI_processed != 1)
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("there is a processor \"%s\" already", name)));
+	SPI_finish();
+}
+
+void
+derive_catalog_name_handlers(void)
+{
+	Oid schema = get_namespace_oid(DERIVE_STATE_SCHEMA, true);
+
+	if (!OidIsValid(schema) || !OidIsValid(get_relname_relid("processor", schema)))
+		return;
+	SPI_connect();
+	run("UPDATE derive_state.processor r"
+		" SET handler = d.refobjid::pg_catalog.regprocedure::pg_catalog.text"
+		" FROM derive_state.outbox o JOIN pg_catalog.pg_depend d"
+		" ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
+		" AND d.objid OPERATOR(pg_catalog.=) o.outbox::pg_catalog.oid"
+		" AND d.refclassid OPERATOR(pg_catalog.=)"
+		" 'pg_catalog.pg_proc'::pg_catalog.regclass"
+		" WHERE o.id OPERATOR(pg_catalog.=) r.outbox"
+		" AND r.handler OPERATOR(pg_catalog.<>)"
+		" d.refobjid::pg_catalog.regprocedure::pg_catalog.text"
+		" AND ($1 IS NOT NULL) AND $2 IS NULL",
+		0, NULL, SPI_OK_UPDATE);
 	SPI_finish();
 }
 

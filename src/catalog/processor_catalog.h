@@ -22,7 +22,7 @@ typedef struct CatalogProcessor
 	char *name;	 /* and of the consumer of that */
 	Oid outbox;	 /* table */
 	Oid source;	 /* table or derived view */
-	Oid handler; /* function */
+	Oid handler; /* function; InvalidOid: there is none of that name */
 	Oid owner;	 /* of the outbox */
 	char *path;	 /* search_path under which the handler runs */
 	bool paused;
@@ -34,6 +34,12 @@ extern CatalogProcessor *derive_catalog_find_processor(const char *name);
 
 /* Inserts the processor of an outbox; throws if there is one of that name. */
 extern void derive_catalog_insert_processor(int64 id, const char *name, Oid handler);
+
+/*
+ * Notes the names that handlers have now, after some of what their names are made of was
+ * renamed or moved to another schema.
+ */
+extern void derive_catalog_name_handlers(void);
 extern void derive_catalog_pause_processor(int64 id, bool paused);
 
 /*

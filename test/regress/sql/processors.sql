@@ -66,6 +66,20 @@ SELECT derive.replay(outbox, consumer, position) FROM derive.parked WHERE consum
 CALL handled('notes');
 SELECT op, "is" FROM seen WHERE request = 'mended' ORDER BY number;
 SELECT derive.drop_processor('halves');
+-- Renamed, moved, of a table that is renamed: it is still the handler.
+CREATE SCHEMA "t processors";
+ALTER FUNCTION note RENAME TO "a note";
+ALTER FUNCTION "a note" SET SCHEMA "t processors";
+ALTER TABLE items RENAME TO "all items";
+SELECT processor, handler FROM derive.processors;
+INSERT INTO "all items" VALUES (20, 'c', 7.5);
+CALL handled('notes');
+SELECT op, "is", request FROM seen WHERE ("is").id = 20;
+ALTER TABLE "all items" RENAME TO items;
+ALTER FUNCTION "t processors"."a note" RENAME TO note;
+ALTER FUNCTION "t processors".note SET SCHEMA t_processors;
+SELECT handler, (SELECT r.handler FROM derive_state.processor r) AS stored FROM derive.processors;
+DROP SCHEMA "t processors";
 -- Paused: changes wait.  Meanwhile the table is altered: each event is given as a row of the type of now.
 SELECT derive.pause_processor('notes');
 CREATE TABLE seen_rows (op text, old_text text, new_text text);
