@@ -561,15 +561,16 @@ derive_api_require_full_identity(Oid relid)
 }
 
 /*
- * Makes sure that all sources log old rows as far as the view needs them.  A stage that is
- * recomputed only needs to hear that something changed, which every identity tells it.
+ * Makes sure that all sources log old rows as far as the view needs them.  A stage that
+ * reads no deltas only needs to hear that something changed, which every identity tells it.
  */
 void
 derive_new_view_check_identities(NewView *view)
 {
 	ListCell *lc;
 
-	if ((view->root != NULL && view->root->explain) || view->plan->rule == RULE_RECOMPUTE)
+	if ((view->root != NULL && view->root->explain) ||
+		!derive_plan_reads_deltas(view->plan))
 		return;
 
 	foreach (lc, view->plan->sources)

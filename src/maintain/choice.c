@@ -102,9 +102,12 @@ choice_factor(ViewRun *run)
 bool
 derive_choice_is_delta(ViewRun *run)
 {
-	Cost delta = delta_cost(run->queries, &run->delta_key);
+	Cost delta;
 	Cost recompute;
 
+	if (!derive_plan_reads_deltas(run->plan))
+		return true; /* it does the same either way */
+	delta = delta_cost(run->queries, &run->delta_key);
 	if (delta < CHOICE_FLOOR)
 		return true;
 	recompute = recompute_cost(run->queries, run->plan);
@@ -160,7 +163,7 @@ derive_choice_explain(ViewPlan *plan, Oid owner)
 	OwnerScope scope;
 	Cost recompute;
 
-	if (plan->rule == RULE_RECOMPUTE)
+	if (!derive_plan_reads_deltas(plan))
 		return NIL;
 	derive_owner_enter(&scope, owner);
 	SPI_connect();

@@ -102,3 +102,19 @@ derive_recompute_diff(ViewRun *run)
 	}
 	run->rows_changed += diff_relation(run->view, run->out, new_sql);
 }
+
+/*
+ * Brings a view of the first rows by an order forward: they are read again and compared
+ * with all that is stored.
+ */
+void
+derive_recompute_first(ViewRun *run)
+{
+	QueryKey key = {.make_sql = derive_plan_recompute_sql};
+	Target *target = derive_target_open(run->view, run->out, false);
+	LinearApplier *applier = derive_linear_begin(target);
+
+	derive_query_run_kept(run->queries, &key, derive_linear_take, applier);
+	derive_linear_end(applier);
+	run->rows_changed += derive_target_close(target);
+}

@@ -12,5 +12,6 @@
 
 extern void derive_recompute_build(ViewRun *run);
 extern void derive_recompute_diff(ViewRun *run);
+extern void derive_recompute_first(ViewRun *run);
 
 #endif /* DERIVE_MAINTAIN_RECOMPUTE_H */

@@ -212,9 +212,9 @@ collect_changed(ViewRunner *runner, DeltaSet *set, QueryKey *key)
 
 		if (delta == NULL)
 			elog(ERROR, "no delta is kept of relation %u", source->relid);
-		if (delta->lost)
+		if (delta->lost && derive_plan_reads_deltas(runner->plan))
 			return false;
-		if (delta->nrows == 0)
+		if (delta->nrows == 0 && !delta->lost)
 			continue;
 		key->part = bms_add_member(key->part, i);
 		key->nrows += delta->nrows;
@@ -223,12 +223,14 @@ collect_changed(ViewRunner *runner, DeltaSet *set, QueryKey *key)
 	return true;
 }
 
-/* Makes the deltas of the sources that changed visible to SQL. */
+/* Makes the deltas of the sources that changed visible to SQL, if that reads them. */
 static void
 register_deltas(ViewRun *run, DeltaSet *set)
 {
 	int i = -1;
 
+	if (!derive_plan_reads_deltas(run->plan))
+		return;
 	while ((i = bms_next_member(run->delta_key.part, i)) >= 0)
 	{
 		PlanSource *source = (PlanSource *) list_nth(run->plan->sources, i);
@@ -292,6 +294,9 @@ apply_by_kind(ViewRun *run)
 			break;
 		case STAGE_KEYS:
 			derive_keys_apply(run);
+			break;
+		case STAGE_FIRST:
+			derive_recompute_first(run);
 			break;
 		case STAGE_RECOMPUTE:
 			elog(ERROR, "a view that is recomputed has no delta");

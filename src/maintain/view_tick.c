@@ -252,6 +252,7 @@ derive_view_process(Maintainer *m, LiveView *view, const Frontier *next)
 	LiveView *obstacle;
 	SourceDelta *lost;
 	bool changed;
+	bool unread; /* what is lost is as good as a row */
 
 	if (view->paused)
 		return;
@@ -275,7 +276,8 @@ derive_view_process(Maintainer *m, LiveView *view, const Frontier *next)
 		return;
 	}
 	inspect_deltas(view, &changed, &lost);
-	if (lost != NULL && derive_runner_plan(view->runner)->rule != RULE_RECOMPUTE)
+	unread = !derive_plan_reads_deltas(derive_runner_plan(view->runner));
+	if (lost != NULL && !unread)
 		ereport(
 			LOG,
 			(errmsg(
@@ -284,8 +286,9 @@ derive_view_process(Maintainer *m, LiveView *view, const Frontier *next)
 			 errdetail("%s", lost->lost_reason)));
 	if (lost != NULL && !view->readable)
 		derive_view_set_state(view, VIEW_STALE, lost->lost_reason);
-	else if (lost != NULL || (derive_live_view_is_due(view) && view->readable))
+	else if ((lost != NULL && !unread) ||
+			 (derive_live_view_is_due(view) && view->readable))
 		maintain(m, view, true);
-	else if (changed)
+	else if (changed || lost != NULL)
 		maintain(m, view, false);
 }

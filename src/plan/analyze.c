@@ -25,6 +25,7 @@
 
 #include "base/compat.h"
 #include "plan/classify.h"
+#include "plan/first.h"
 #include "plan/fold.h"
 #include "plan/gate.h"
 #include "plan/indexes.h"
@@ -132,6 +133,22 @@ make_linear_stage(Query *query, Region *region)
 }
 
 /*
+ * Makes the stage of the first rows of a relation.
+ */
+static Stage *
+make_first_stage(Query *query, Region *region)
+{
+	Stage *stage = palloc0_object(Stage);
+
+	take_columns(query, region);
+	stage->kind = STAGE_FIRST;
+	stage->rule = RULE_AFFECTED_KEYS;
+	stage->why = derive_first_why(query);
+	stage->region = region;
+	return stage;
+}
+
+/*
  * Makes a region of each leaf of a UNION ALL; false if one cannot be made, then *why
  * says so.
  */
@@ -196,8 +213,8 @@ make_recompute_stage(ViewPlan *plan, char *why)
 }
 
 /*
- * Notes in the sources all columns that the query mentions: a stage of parts must learn
- * of changes in columns that its region does not have.
+ * Notes in the sources all columns that the query mentions: a stage of parts, or of first
+ * rows, must learn of changes in columns that its region does not have.
  */
 static void
 note_query_columns(ViewPlan *plan)
@@ -266,13 +283,26 @@ make_stage(ViewPlan *plan, StageKind kind, Query *flat, char **why)
 			if (plan->stage == NULL)
 				return false;
 			break;
+		case STAGE_FIRST:
+			plan->stage = make_first_stage(flat, region);
+			plan->key = derive_region_view_key(region);
+			break;
 		case STAGE_RECOMPUTE:
 			break;
 	}
 	derive_region_note_columns(region, plan->sources);
-	if (kind == STAGE_KEYS)
+	if (kind == STAGE_KEYS || kind == STAGE_FIRST)
 		note_query_columns(plan);
 	return true;
+}
+
+/*
+ * Says whether a plan reads deltas, see plan.h.
+ */
+bool
+derive_plan_reads_deltas(ViewPlan *plan)
+{
+	return plan->stage->kind != STAGE_RECOMPUTE && plan->stage->kind != STAGE_FIRST;
 }
 
 /*

@@ -100,6 +100,7 @@ derive_audit_key(ViewPlan *plan)
 													 : fold_key_columns(stage);
 			break;
 		case STAGE_LINEAR:
+		case STAGE_FIRST:
 		case STAGE_RECOMPUTE:
 			foreach (lc, plan->query->targetList)
 				if (!lfirst_node(TargetEntry, lc)->resjunk)

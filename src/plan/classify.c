@@ -22,6 +22,7 @@
 #include "utils/lsyscache.h"
 
 #include "plan/classify.h"
+#include "plan/first.h"
 #include "plan/region.h"
 #include "plan/sources.h"
 
@@ -156,7 +157,6 @@ region_obstacle(Query *query)
 {
 	Obstacle obstacles[] = {
 		{query->cteList != NIL, "WITH"},
-		{query->limitCount != NULL || query->limitOffset != NULL, "LIMIT or OFFSET"},
 		{checkExprHasSubLink((Node *) query->targetList) ||
 			 checkExprHasSubLink(query->havingQual),
 		 "a subquery in an expression"},
@@ -177,6 +177,15 @@ groups(Query *query)
 {
 	return query->hasAggs || query->groupClause != NIL || query->groupingSets != NIL ||
 		   query->havingQual != NULL;
+}
+
+/*
+ * True if a query has LIMIT or OFFSET.
+ */
+static bool
+has_limit(Query *query)
+{
+	return query->limitCount != NULL || query->limitOffset != NULL;
 }
 
 /*
@@ -203,6 +212,7 @@ union_obstacle(Query *query, Node *node)
 			{groups(leaf), "groups in a branch of UNION ALL"},
 			{leaf->hasWindowFuncs, "window functions in a branch of UNION ALL"},
 			{leaf->distinctClause != NIL, "DISTINCT in a branch of UNION ALL"},
+			{has_limit(leaf), "LIMIT or OFFSET in a branch of UNION ALL"},
 		};
 
 		obstacle = first_obstacle(obstacles, lengthof(obstacles));
@@ -233,6 +243,7 @@ derive_classify(Query *query, char **why)
 	bool windows = query->hasWindowFuncs;
 	bool distinct = query->distinctClause != NIL;
 	bool sets = query->hasTargetSRFs;
+	const char *limit = has_limit(query) ? derive_first_obstacle(query) : NULL;
 	Obstacle obstacles[] = {
 		{query->groupingSets != NIL, "GROUPING SETS, ROLLUP or CUBE"},
 		{has_grouping_walker((Node *) query->targetList, NULL) ||
@@ -242,9 +253,7 @@ derive_classify(Query *query, char **why)
 		{groups(query) && distinct, "DISTINCT over groups"},
 		{sets && (groups(query) || windows || distinct),
 		 "a set-returning function in the output of groups, windows or DISTINCT"},
-		{query->setOperations != NULL &&
-			 (query->limitCount != NULL || query->limitOffset != NULL),
-		 "LIMIT or OFFSET"},
+		{limit != NULL, limit},
 	};
 	const char *obstacle = first_obstacle(obstacles, lengthof(obstacles));
 
@@ -259,5 +268,7 @@ derive_classify(Query *query, char **why)
 	}
 	if (windows || query->hasDistinctOn)
 		return STAGE_KEYS;
+	if (has_limit(query))
+		return STAGE_FIRST;
 	return groups(query) || distinct ? STAGE_FOLD : STAGE_LINEAR;
 }

@@ -18,6 +18,8 @@
  *	  over groups; subqueries and set-returning functions over groups, too; windows that
  *	  divide their rows by different expressions (cut_steps.c);
  *	- GROUPING SETS become a UNION ALL of one grouping for each set (cut_sets.c);
+ *	- what a constant LIMIT sorts becomes a stage, unless it is one relation as it is, so
+ *	  that an index can give its rows in order (first.c);
  *	- foreign tables and materialized views are read through a stage that holds a copy;
  *	- subqueries in FROM are merged into their parent if they are plain and no outer
  *	  join stands between; else they become stages;
@@ -57,6 +59,7 @@
 
 #include "base/compat.h"
 #include "plan/cut_private.h"
+#include "plan/first.h"
 #include "plan/region.h"
 #include "plan/sources.h"
 #include "plan/surgery.h"
@@ -773,6 +776,11 @@ derive_cut_query(Cut *cut, Query *query)
 	if (query->groupingSets != NIL)
 		return derive_cut_grouping_sets(cut, query);
 	derive_cut_from(cut, query);
+	if (derive_first_is_bounded(query) && !derive_first_is_of_relation(query) &&
+		derive_first_is_storable(query))
+		return derive_cut_query(
+			cut,
+			derive_cut_take_names(derive_cut_split(cut, query, SPLIT_COLUMNS), given));
 	derive_cut_sublinks(cut, query);
 	derive_cut_joins(query);
 	return derive_cut_take_names(derive_cut_expose_division(cut, query), given);

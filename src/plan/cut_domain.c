@@ -53,6 +53,7 @@
 
 #include "base/compat.h"
 #include "plan/cut_private.h"
+#include "plan/first.h"
 #include "plan/region.h"
 #include "plan/scale.h"
 #include "plan/surgery.h"
@@ -609,23 +610,6 @@ divide_by(Query *sub, Var *column)
 		sub->distinctClause = lappend(sub->distinctClause, clause);
 }
 
-/* Reads the number of a LIMIT or OFFSET; false if it is not a constant. */
-static bool
-read_count(Node *node, int64 otherwise, int64 *count)
-{
-	Const *value;
-
-	*count = otherwise;
-	if (node == NULL)
-		return true;
-	value = (Const *) eval_const_expressions(NULL, node);
-	if (!IsA(value, Const) || value->consttype != INT8OID)
-		return false;
-	if (!value->constisnull)
-		*count = DatumGetInt64(value->constvalue);
-	return *count >= 0 && *count <= PG_INT32_MAX;
-}
-
 /*
  * Returns a query without its LIMIT, in which the rows of each value of the nkeys columns
  * behind the first nvalues are numbered instead; NULL if the limits are not constants.
@@ -640,8 +624,7 @@ number_rows(Query *sub, int nvalues, int nkeys)
 	char *function = sub->limitOption == LIMIT_OPTION_WITH_TIES ? "rank" : "row_number";
 	ListCell *lc;
 
-	if (!read_count(sub->limitOffset, 0, &skip) ||
-		!read_count(sub->limitCount, PG_INT32_MAX, &count) || sub->sortClause == NIL)
+	if (!derive_first_counts(sub, &skip, &count) || sub->sortClause == NIL)
 		return NULL;
 	if (skip > 0 && sub->limitOption == LIMIT_OPTION_WITH_TIES)
 		return NULL; /* rows are skipped by number, not by rank */

@@ -22,7 +22,8 @@
  *	(SELECT aggregates ...)		SELECT k, aggregates ... GROUP BY k; where there is no
  *								row, the aggregates' values over nothing
  *	(SELECT v ... primary key k)		the table itself
- *	(SELECT v ... ORDER BY s LIMIT 1)	SELECT k, (array_agg(v ORDER BY s))[1] ... GROUP BY k
+ *	(SELECT v ... ORDER BY s LIMIT 1)	SELECT k, (array_agg(v ORDER BY s))[1] ... GROUP BY k;
+ *								without any k the subquery itself
  *	ARRAY(SELECT v ... ORDER BY s)		likewise; an empty array where there is no row
  *	EXISTS (...)				SELECT k ... GROUP BY k; is there a row?
  *	x IN (SELECT y ...)			SELECT k, y ... GROUP BY k, y for "is it there?", and
@@ -749,6 +750,18 @@ ordered_value(LinkContext *context, Correlation *correlation, bool array)
 }
 
 /*
+ * (SELECT v ... ORDER BY s LIMIT 1) that nothing connects with the row around it
+ */
+static Node *
+first_value(LinkContext *context, Correlation *correlation)
+{
+	int index = join_stage(context, correlation,
+						   derive_cut_stage(context->cut, correlation->sub), NULL, NULL);
+
+	return (Node *) derive_cut_column(context->query, index, 1);
+}
+
+/*
  * EXISTS (...)
  */
 static Node *
@@ -955,6 +968,9 @@ value_of(LinkContext *context, SubLink *original)
 		case EXPR_SUBLINK:
 			if (sub->hasAggs && !grouped && (!limited || derive_cut_is_limit_one(sub)))
 				return aggregate_value(context, &correlation);
+			if (correlation.inner == NIL && derive_cut_is_limit_one(sub) &&
+				sub->sortClause != NIL)
+				return first_value(context, &correlation);
 			if (!sub->hasAggs && !grouped && derive_cut_is_limit_one(sub) &&
 				sub->sortClause != NIL)
 				return ordered_value(context, &correlation, false);

@@ -125,6 +125,8 @@ describe_stage(ViewPlan *plan)
 		if (stage->kind == STAGE_KEYS)
 			what = stage->block->hasDistinctOn ? "DISTINCT ON over "
 											   : "window functions over ";
+		if (stage->kind == STAGE_FIRST)
+			what = "first ";
 		return psprintf("%s%s of %s", what,
 						stage->region->noccurrences > 1 ? "join" : "rows",
 						source_names(stage->region));
@@ -145,7 +147,7 @@ describe_stage(ViewPlan *plan)
 static List *
 add_deltas(List *lines, ViewPlan *plan)
 {
-	for (int i = 0; i < list_length(plan->sources); i++)
+	for (int i = 0; derive_plan_reads_deltas(plan) && i < list_length(plan->sources); i++)
 	{
 		PlanSource *source = list_nth(plan->sources, i);
 
@@ -180,6 +182,12 @@ add_touched(List *lines, ViewPlan *plan)
 								  "by (%s) (keys in \"touched\"):",
 								  column_names(plan, stage->lookup)));
 		lines = add_text(lines, 4, derive_keys_new_sql(stage, NULL, true));
+	}
+	if (stage->kind == STAGE_FIRST)
+	{
+		lines = add_text(lines, 2,
+						 pstrdup("rows read again, compared with all that are stored:"));
+		lines = add_text(lines, 4, derive_query_deparse(copyObject(plan->query), true));
 	}
 	return lines;
 }

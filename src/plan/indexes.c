@@ -45,6 +45,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "plan/first.h"
 #include "plan/fold.h"
 #include "plan/indexes.h"
 #include "plan/sources.h"
@@ -799,8 +800,8 @@ suggest_region_indexes(Region *region, List *statements)
 }
 
 /*
- * Returns CREATE INDEX statements, see plan.h: for joins, and for the groups or parts
- * that may have to be computed again.
+ * Returns CREATE INDEX statements, see plan.h: for joins, for the groups or parts that may
+ * have to be computed again, and for the order of which the first rows are read.
  */
 List *
 derive_plan_missing_indexes(ViewPlan *plan)
@@ -814,6 +815,18 @@ derive_plan_missing_indexes(ViewPlan *plan)
 		statements = suggest_region_indexes(lfirst(lc), statements);
 	if (region == NULL)
 		return statements;
+	if (stage->kind == STAGE_FIRST)
+	{
+		char *columns = derive_first_missing_index(plan);
+
+		if (columns != NULL)
+			statements = lappend(
+				statements,
+				psprintf("CREATE INDEX ON %s (%s)",
+						 derive_relation_name(region->occurrences[0].rte->relid),
+						 columns));
+		return statements;
+	}
 	statements = suggest_region_indexes(region, statements);
 	if (stage->kind == STAGE_KEYS ||
 		(stage->kind == STAGE_FOLD && derive_fold_may_recompute(stage)))

@@ -83,6 +83,7 @@ typedef enum StageKind
 	STAGE_LINEAR,	/* filters, projections, joins; UNION ALL of such */
 	STAGE_FOLD,		/* GROUP BY or DISTINCT over a linear region */
 	STAGE_KEYS,		/* window functions or DISTINCT ON over a linear region */
+	STAGE_FIRST,	/* ORDER BY ... LIMIT of one relation, see first.c */
 	STAGE_RECOMPUTE /* any query: computed anew and compared */
 } StageKind;
 
@@ -133,6 +134,12 @@ typedef struct ViewPlan
  * and locations are known) and a hint, if the query cannot be maintained.
  */
 extern ViewPlan *derive_plan_make(Query *query, const char *source_text);
+
+/*
+ * True if a plan reads the rows of deltas.  If not, it only needs to hear that something
+ * changed: derive_plan_recompute_sql is all that it runs.
+ */
+extern bool derive_plan_reads_deltas(ViewPlan *plan);
 
 /* Returns a query and all its subqueries at any depth (List of Query). */
 extern List *derive_plan_queries(Query *query);

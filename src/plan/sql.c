@@ -250,6 +250,7 @@ derive_sql_delta(ViewPlan *plan, Bitmapset *changed, bool pretty)
 		case STAGE_KEYS:
 			return derive_keys_delta_sql(plan->stage, with, terms);
 		case STAGE_LINEAR:
+		case STAGE_FIRST:
 		case STAGE_RECOMPUTE:
 			break;
 	}
@@ -378,6 +379,7 @@ derive_plan_full_sql(ViewPlan *plan)
 		case STAGE_FOLD:
 			return state_rows_sql(stage, derive_region_select(stage->region), false);
 		case STAGE_KEYS:
+		case STAGE_FIRST:
 		case STAGE_RECOMPUTE:
 			return query_rows_sql(plan->query);
 	}
