@@ -212,11 +212,13 @@ const char *
 derive_first_obstacle(Query *query)
 {
 	SortColumn *columns = palloc_array(SortColumn, list_length(query->sortClause) + 1);
+	int64 skip;
+	int64 count;
 
-	if (query->limitCount == NULL)
-		return "OFFSET without LIMIT";
-	if (!derive_first_is_bounded(query))
+	if (!derive_first_counts(query, &skip, &count))
 		return "LIMIT or OFFSET by something else than a constant";
+	if (count == PG_INT32_MAX)
+		return "LIMIT ALL or OFFSET alone";
 	if (!derive_first_is_of_relation(query))
 		return "LIMIT or OFFSET";
 	if (read_order(query, columns) < 0)

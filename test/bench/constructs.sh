@@ -68,12 +68,13 @@ window, PARTITION BY|+|SELECT id, customer, rank() OVER (PARTITION BY customer O
 two windows|+|SELECT id, customer, sum(total) OVER (PARTITION BY customer) AS a, count(*) OVER (PARTITION BY customer, total > 50) AS b FROM orders
 window over groups|+|SELECT customer, total > 50 AS large, count(*) AS n, rank() OVER (PARTITION BY customer ORDER BY count(*)) AS r FROM orders GROUP BY customer, total > 50
 DISTINCT ON|+|SELECT DISTINCT ON (customer) customer, id, total FROM orders ORDER BY customer, total DESC, id
+ORDER BY, LIMIT|+|SELECT id, total FROM orders ORDER BY total DESC, id LIMIT 10
+LIMIT over groups|+|SELECT customer, sum(total) AS s FROM orders GROUP BY customer ORDER BY s DESC, customer LIMIT 3
+LIMIT over a join|+|SELECT o.id, c.region FROM orders o JOIN customers c ON c.id = o.customer WHERE c.region < 5 ORDER BY o.total DESC, o.id LIMIT 10
 partitioned table|+|SELECT order_id, sum(qty) AS q FROM items GROUP BY order_id
 scalar subquery, uncorrelated|-|SELECT id FROM orders WHERE total > (SELECT avg(total) FROM orders)
 > ALL|-|SELECT id FROM orders WHERE total >= ALL (SELECT total FROM orders WHERE customer = 3)
 window without PARTITION BY|-|SELECT id, row_number() OVER (ORDER BY total, id) AS nr FROM orders
-ORDER BY, LIMIT|-|SELECT id, total FROM orders ORDER BY total DESC, id LIMIT 10
-LIMIT over groups|-|SELECT customer, sum(total) AS s FROM orders GROUP BY customer ORDER BY s DESC, customer LIMIT 3
 WITH RECURSIVE|-|WITH RECURSIVE r(id, root) AS (SELECT id, id FROM customers WHERE referrer IS NULL UNION SELECT c.id, r.root FROM customers c JOIN r ON c.referrer = r.id) SELECT id, root FROM r
 LIST
 )

@@ -43,7 +43,7 @@ CREATE TABLE only_key (id int PRIMARY KEY, n int);
 SELECT derive.create_view('v7', 'SELECT id, count(*) AS c FROM only_key GROUP BY id');
 RESET ROLE;
 
--- What is recomputed needs no old rows: nothing is asked for, of whomsoever the table is.
+-- What is recomputed, or reads first rows again, needs no old rows: nothing is asked for, of whomsoever the table is.
 SET ROLE regress_derive_owner;
 CREATE TABLE whole (id int PRIMARY KEY, n int, long text);
 CREATE TABLE whole_keyless (a int, b int);

@@ -83,7 +83,7 @@ CALL test.settle();
 SELECT * FROM whole ORDER BY id;
 -- Why there is no better rule.
 SELECT * FROM derive.explain(query => 'SELECT a.id FROM a WHERE EXISTS (SELECT 1 FROM b WHERE b.a_id = a.id AND b.n > (SELECT avg(n) FROM b))');
-SELECT * FROM derive.explain(query => 'SELECT id FROM a ORDER BY id LIMIT 3');
+SELECT * FROM derive.explain(query => 'SELECT id FROM a ORDER BY id OFFSET 3');
 -- Columns of a table in a subquery count, and so do privileges on it.
 CREATE ROLE regress_derive_recompute;
 GRANT ALL ON SCHEMA t_recompute TO regress_derive_recompute;

@@ -44,6 +44,7 @@ my @chapters = (
 		'scalar subquery, lookup by key' => 'SELECT o.id, (SELECT name FROM customers c WHERE c.id = o.customer) AS name FROM orders o',
 		'scalar subquery, uncorrelated' => 'SELECT id FROM orders WHERE total > (SELECT avg(total) FROM orders)',
 		'scalar subquery, ORDER BY LIMIT 1' => 'SELECT c.id, (SELECT o.id FROM orders o WHERE o.customer = c.id ORDER BY o.total DESC, o.id LIMIT 1) AS best FROM customers c',
+		'the same, uncorrelated' => 'SELECT c.id FROM customers c WHERE c.id = (SELECT o.customer FROM orders o ORDER BY o.total DESC, o.id LIMIT 1)',
 		'ARRAY subquery' => 'SELECT c.id, ARRAY(SELECT o.id FROM orders o WHERE o.customer = c.id ORDER BY o.id) AS ids FROM customers c',
 		'EXISTS and IN as values' => 'SELECT c.id, EXISTS (SELECT FROM orders o WHERE o.customer = c.id) AS has, c.region IN (SELECT region FROM regions) AS known FROM customers c',
 		'connected by more than equalities' => 'SELECT c.id, (SELECT count(*) FROM orders o WHERE o.total > c.id) AS n FROM customers c',
@@ -79,6 +80,9 @@ my @chapters = (
 		'DISTINCT ON' => 'SELECT DISTINCT ON (customer) customer, id, total FROM orders ORDER BY customer, total DESC, id',
 		'ORDER BY ... LIMIT, OFFSET, WITH TIES' => 'SELECT id, total FROM orders ORDER BY total DESC, id FETCH FIRST 5 ROWS WITH TIES',
 		'LIMIT over groups' => 'SELECT customer, sum(total) AS s FROM orders GROUP BY customer ORDER BY s DESC, customer LIMIT 3',
+		'LIMIT over joins, conditions, expressions' => 'SELECT o.id, c.name FROM orders o JOIN customers c ON c.id = o.customer WHERE o.total > 5 ORDER BY o.total + c.id DESC, o.id LIMIT 4 OFFSET 1',
+		'LIMIT in a subquery' => 'SELECT q.customer, count(*) AS n FROM (SELECT id, customer FROM orders ORDER BY total DESC, id LIMIT 20) q GROUP BY q.customer',
+		'OFFSET without LIMIT' => 'SELECT id, total FROM orders ORDER BY total DESC, id OFFSET 50',
 	],
 	'Rows, types and sources' => [
 		'any immutable expression' => "SELECT id, CASE WHEN total > 20 THEN 'large' ELSE 'small' END AS size, array_length(tags, 1) AS tags FROM orders",
