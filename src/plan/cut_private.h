@@ -31,6 +31,23 @@ typedef struct Domain
 	List *outer;   /* what each is equal to in the query around it */
 } Domain;
 
+/* A subquery taken apart: what connects it with the row around it, and the rest. */
+typedef struct Correlation
+{
+	Query *sub;	   /* without the connecting conditions */
+	List *inner;   /* expressions k of the subquery */
+	List *outer;   /* what each is equal to, as seen from the query around it */
+	List *clauses; /* the equalities themselves, as seen from inside; NIL: with NULLs */
+	int witness;   /* which k is never NULL where outer is equal to it */
+} Correlation;
+
+/* Where a subquery is: in an expression of this query. */
+typedef struct LinkContext
+{
+	Cut *cut;
+	Query *query;
+} LinkContext;
+
 /* cut.c */
 extern Query *derive_cut_query(Cut *cut, Query *query);
 extern void derive_cut_from(Cut *cut, Query *query);
@@ -58,15 +75,40 @@ extern Query *derive_cut_expose_division(Cut *cut, Query *query);
 
 /* cut_sublinks.c */
 extern void derive_cut_sublinks(Cut *cut, Query *query);
+
+/* Returns the comparison of ANY or ALL as a condition inside the subquery. */
+extern Node *derive_cut_comparison_inside(SubLink *link);
+
+/* cut_values.c */
+
+/* Returns a subquery's value as an expression over a join, or NULL. */
+extern Node *derive_cut_value_of(LinkContext *context, SubLink *original);
 extern bool derive_cut_is_limit_one(Query *sub);
 extern char *derive_cut_order_text(Query *sub, const char *prefix);
-extern Expr *derive_cut_column(Query *query, int index, int attno);
 extern Node *derive_cut_unless_null(Expr *witness, Expr *value, Expr *otherwise);
 
 /* Returns an expression's value where its aggregates have no input, or NULL: unknown. */
 extern Node *derive_cut_over_nothing(Node *expression);
 
+/* cut_correlation.c */
+extern bool
+derive_cut_take_apart(LinkContext *context, Query *sub, Correlation *correlation);
+extern bool derive_cut_is_group_equality(OpExpr *op, Node *inner);
+extern Query *derive_cut_with_keys(Correlation *correlation, bool group);
+extern char *derive_cut_rows_text(Correlation *correlation, int *nvalues);
+extern char *
+derive_cut_keys_text(Correlation *correlation, const char *before, const char *after);
+extern int derive_cut_join_stage(LinkContext *context, Correlation *correlation,
+								 Oid relid, OpExpr *compared, Node *outer);
+extern Expr *derive_cut_column(Query *query, int index, int attno);
+
 /* cut_domain.c */
+
+/* True if an item of a join tree is there, with no outer join to make it NULL. */
+extern bool derive_cut_is_preserved(Node *node, int rtindex);
+
+/* Makes a further column of a query, and returns what groups or sorts by it. */
+extern SortGroupClause *derive_cut_add_column(Query *query, Node *column);
 
 /* True if a column of a query cannot be NULL, by its table and by the query's joins. */
 extern bool derive_cut_is_not_null(Query *query, Var *column);
@@ -82,6 +124,8 @@ derive_cut_domain(Cut *cut, Query *query, Query *sub, JoinExpr *join, Domain *do
 /* Adds the conditions that a column is what a domain's column is, NULL included. */
 extern List *
 derive_cut_add_same(List *conditions, Query *query, Var *column, Node *outer);
+
+/* cut_lateral.c */
 
 /*
  * Replaces a LATERAL subquery in FROM, or on the right side of a join, by a stage that

@@ -46,7 +46,6 @@
 #include "utils/typcache.h"
 
 #include "plan/first.h"
-#include "plan/region.h"
 #include "plan/sources.h"
 
 /* A column of the order. */
