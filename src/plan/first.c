@@ -46,6 +46,7 @@
 #include "utils/typcache.h"
 
 #include "plan/first.h"
+#include "plan/region.h"
 #include "plan/sources.h"
 
 /* A column of the order. */
@@ -327,9 +328,9 @@ has_ordered_index(Oid relid, const SortColumn *columns, int n)
 }
 
 /*
- * Returns the columns of the missing index, see first.h.
+ * Returns the statement for the missing index, see first.h.
  */
-char *
+List *
 derive_first_missing_index(ViewPlan *plan)
 {
 	Query *query = plan->query;
@@ -339,8 +340,9 @@ derive_first_missing_index(ViewPlan *plan)
 	StringInfoData text;
 
 	if (n == 0 || has_ordered_index(relid, columns, n))
-		return NULL;
+		return NIL;
 	initStringInfo(&text);
+	appendStringInfo(&text, "CREATE INDEX ON %s (", derive_relation_name(relid));
 	for (int i = 0; i < n; i++)
 	{
 		SortColumn *column = &columns[i];
@@ -351,5 +353,6 @@ derive_first_missing_index(ViewPlan *plan)
 		if (column->nulls_first != column->descending)
 			appendStringInfo(&text, " NULLS %s", column->nulls_first ? "FIRST" : "LAST");
 	}
-	return text.data;
+	appendStringInfoChar(&text, ')');
+	return list_make1(text.data);
 }

@@ -32,9 +32,9 @@ extern const char *derive_first_obstacle(Query *query);
 extern char *derive_first_why(Query *query);
 
 /*
- * Returns the columns of the index that gives a stage's rows in order, as text between
- * parentheses; NULL if the relation has such an index, or all rows tie.
+ * Returns the CREATE INDEX statement (a list of one char *) for the index that gives a
+ * stage's rows in order; NIL if the relation has such an index, or all rows tie.
  */
-extern char *derive_first_missing_index(ViewPlan *plan);
+extern List *derive_first_missing_index(ViewPlan *plan);
 
 #endif /* DERIVE_PLAN_FIRST_H */

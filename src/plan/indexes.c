@@ -816,17 +816,7 @@ derive_plan_missing_indexes(ViewPlan *plan)
 	if (region == NULL)
 		return statements;
 	if (stage->kind == STAGE_FIRST)
-	{
-		char *columns = derive_first_missing_index(plan);
-
-		if (columns != NULL)
-			statements = lappend(
-				statements,
-				psprintf("CREATE INDEX ON %s (%s)",
-						 derive_relation_name(region->occurrences[0].rte->relid),
-						 columns));
-		return statements;
-	}
+		return derive_first_missing_index(plan);
 	statements = suggest_region_indexes(region, statements);
 	if (stage->kind == STAGE_KEYS ||
 		(stage->kind == STAGE_FOLD && derive_fold_may_recompute(stage)))
