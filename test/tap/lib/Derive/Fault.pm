@@ -87,7 +87,8 @@ sub power_loss
 
 	kill 'STOP', @pids;
 	mkdir $copy->basedir;
-	my $copied = system('cp', '-a', $node->data_dir, $copy->data_dir);
+	mkdir $copy->data_dir, 0700;
+	my $copied = system('cp', '-a', $node->data_dir . '/.', $copy->data_dir);
 	kill 'CONT', @pids;
 	die 'cannot copy the data directory' if $copied != 0;
 	unlink $copy->data_dir . '/postmaster.pid';

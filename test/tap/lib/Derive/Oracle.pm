@@ -30,7 +30,7 @@ use Derive::Node;
 
 our @EXPORT = qw(
   create_schema create_views view_names start_load load_is_running finish_load
-  difference check_equal check_all verify_midflight consistent_midflight oracle_seed
+  difference differences check_equal check_all verify_midflight consistent_midflight oracle_seed
 );
 
 # ---------------------------------------------------------------------------------------
@@ -292,6 +292,23 @@ COMMIT;
 SQL
 }
 
+# The same for all views of the database, in one session: lines that begin with the view's name.
+sub differences
+{
+	my ($node, $db) = @_;
+
+	return $node->safe_psql($db // 'postgres', <<'SQL');
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT format('WITH stored AS (SELECT stored_row::text AS r FROM %1$s stored_row),
+	wanted AS (SELECT wanted_row::text AS r FROM (%2$s) wanted_row)
+	SELECT %1$L, ''unexpected'', left(r, 200) FROM (TABLE stored EXCEPT ALL TABLE wanted) x
+	UNION ALL
+	SELECT %1$L, ''missing'', left(r, 200) FROM (TABLE wanted EXCEPT ALL TABLE stored) x
+	LIMIT 20', view, regexp_replace(query, ';\s*$', '')) FROM derive.views ORDER BY view \gexec
+COMMIT;
+SQL
+}
+
 # Waits until the view is fresh and tests that it equals its query.
 sub check_equal
 {
@@ -361,7 +378,7 @@ sub consistent_midflight
 # ---------------------------------------------------------------------------------------
 
 # Starts clients => n writers for seconds => s.  truncate, bulk and slow (0 or 1, default 1)
-# switch the expensive statements.
+# switch the expensive statements; extra => [subs that return SQL] makes every fifth one of these.
 sub start_load
 {
 	my ($node, %args) = @_;
@@ -569,6 +586,9 @@ for (my $i = 0; $i < @statements; $i += 2) { $total_weight += $statements[$i] }
 sub statement
 {
 	my ($args) = @_;
+
+	return pick(@{ $args->{extra} })->() . ";\n" if $args->{extra} && chance(0.2);
+
 	my $point = rand $total_weight;
 
 	for (my $i = 0; $i < @statements; $i += 2)
