@@ -6,7 +6,8 @@
  * The last partition is open: it takes all positions from its first one on.  Once its
  * first event is older than an eighth of what is to be retained, it is closed at the
  * last position, and a new one begins.  A closed partition whose last event is older
- * than that is dropped.  Closing means detaching the partition and attaching it with
+ * than that is dropped, if all before it are: the clock may have been set back, and what
+ * is kept has no hole.  Closing means detaching the partition and attaching it with
  * other bounds, which needs no scan: a constraint that holds by construction is given to
  * it first.
  *
@@ -318,6 +319,7 @@ keep(Outbox *outbox)
 	TimestampTz now = GetCurrentTimestamp();
 	int64 needed = derive_catalog_oldest_needed(outbox->row.id);
 	bool exclusive = false;
+	bool kept = false; /* a partition that was closed: those behind it stay, too */
 	ListCell *lc;
 
 	give_to_owner(outbox, partitions);
@@ -327,10 +329,13 @@ keep(Outbox *outbox)
 		bool open = partition->to == PG_INT64_MAX;
 		TimestampTz time;
 
+		if (kept && !open)
+			continue;
 		if (!derive_view_set_lock_now(partition->relid, AccessShareLock))
 			return RETRY_LOCKS;
 		time = event_time(partition->relid, !open);
-		if (open ? time == 0 || time > now - period : time > now - outbox->row.retain)
+		kept = time > now - outbox->row.retain;
+		if (open ? time == 0 || time > now - period : kept)
 			continue;
 		if (!open && partition->to > needed)
 			break; /* and so are those behind it */

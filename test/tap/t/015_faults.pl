@@ -196,6 +196,24 @@ SKIP:
 	check_all($node, 'the clock went back');
 	set_clock(0);
 	check_all($node, 'and forth');
+
+	# Events of two hours ago behind younger ones: retention takes nothing out of the middle.
+	$node->safe_psql('postgres', q{
+		CREATE TABLE orders (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY);
+		SELECT derive.create_outbox('order_events', 'orders', retain => '16 s')});
+	my $whole = q{SELECT count(*) = position - first + 1 FROM derive.outboxes, order_events WHERE outbox = 'order_events'::regclass GROUP BY position, first};
+	my $parts = q{SELECT count(*) FROM pg_inherits WHERE inhparent = 'order_events'::regclass};
+	my $insert = 'INSERT INTO orders DEFAULT VALUES; SELECT derive.wait()';
+	ok(poll_until(sub { $node->safe_psql('postgres', $insert); $node->safe_psql('postgres', $parts) > 1 }), 'a partition is closed');
+	set_clock(-7200);
+	$node->safe_psql('postgres', $insert);
+	set_clock(0);
+	ok(poll_until(sub { $node->safe_psql('postgres', $parts) > 2 }), 'and one that ends with an old event');
+	ok(poll_until(sub {
+			$node->safe_psql('postgres', $insert) if $node->safe_psql('postgres', $whole) eq 't';
+			$node->safe_psql('postgres', q{SELECT first > 1 FROM derive.outboxes WHERE outbox = 'order_events'::regclass}) eq 't' }), 'retention goes on');
+	is($node->safe_psql('postgres', $whole), 't', 'from the oldest on');
+	$node->safe_psql('postgres', 'DROP TABLE orders CASCADE');
 }
 
 # ---- the slot is gone and there is no other ----
