@@ -366,7 +366,7 @@ push @faults, (
 		starve('applier', as => ($size + pick(64, 512, 2048)) * 1024, 'UPDATE big SET grp = grp + 1; UPDATE o.fact SET qty = qty + 1');
 	}) if $limits;
 push @faults, 'disk full' => 1, \&fill_disk if defined $disk;
-push @faults, 'clock set back' => 0.5, sub { set_clock(-3600 * (1 + int rand 5)); pause(0.5, 1.5); set_clock(0) if chance(0.5) }
+push @faults, 'clock set back' => 0.5, sub { set_clock(-3600 * (1 + int rand 5)); pause(0.5, 1.5); set_clock(0) if chance(0.5) }    # else until the round ends
   if defined $clock;
 
 my (%what, %weight, %count);
@@ -480,6 +480,7 @@ while (time < $end)
 		pause(0, 0.4);
 	}
 	wait_connectable($node) or die 'the server did not come back';
+	set_clock(0) if defined $clock;
 	end_prepared('0 s');
 	finish_load($node, $load);
 	waitpid $_, 0 foreach splice @sessions;
