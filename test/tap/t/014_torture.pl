@@ -502,7 +502,7 @@ $ledger->stop_consumers;
 
 diag("faults: $faults, rounds: $round, seconds: $seconds, seed $seed");
 diag(sprintf '%4d  %s', $count{$_}, $_) foreach sort keys %count;
-diag("at most: " . join ', ', map { sprintf '%s %.0f%s', $_, $most{$_}, /memory|log |spilled/ ? ' MB' : '' } sort keys %most);
+diag("at most: " . join ', ', map { sprintf '%s %.0f%s', $_, $most{$_}, /memory|retained|files|spilled/ ? ' MB' : '' } sort keys %most);
 diag("events: $ledger->{position}{events}, of a view: $ledger->{position}{balance_events}, emitted: $ledger->{position}{made}, gaps: $ledger->{gaps}");
 $node->stop;
 
