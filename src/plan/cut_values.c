@@ -375,8 +375,9 @@ in_value(LinkContext *context, Correlation *correlation, SubLink *link)
 	if (!IsA(lsecond(test->args), Param) || checkExprHasSubLink((Node *) x))
 		return NULL;
 	if (correlation->sub->hasAggs || correlation->sub->setOperations != NULL ||
-		correlation->sub->hasTargetSRFs || correlation->sub->distinctClause != NIL ||
-		correlation->sub->groupClause != NIL || correlation->sub->limitCount != NULL)
+		correlation->sub->hasTargetSRFs || correlation->sub->hasWindowFuncs ||
+		correlation->sub->distinctClause != NIL || correlation->sub->groupClause != NIL ||
+		derive_cut_has_limit(correlation->sub))
 	{
 		if (nkeys > 0)
 			return NULL;
