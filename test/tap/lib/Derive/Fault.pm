@@ -144,6 +144,18 @@ gettimeofday(struct timeval *restrict tv, void *restrict tz)
 	tv->tv_usec = now.tv_nsec / 1000;
 	return 0;
 }
+
+/* pg_ctl compares it with what the postmaster has by the function above. */
+time_t
+time(time_t *result)
+{
+	struct timeval now;
+
+	gettimeofday(&now, NULL);
+	if (result != NULL)
+		*result = now.tv_sec;
+	return now.tv_sec;
+}
 C
 	return system("cc -shared -fPIC -O1 -o $dir/clock.so $dir/clock.c >/dev/null 2>&1") == 0
 	  ? "$dir/clock.so"
