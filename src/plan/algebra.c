@@ -44,7 +44,8 @@
  *
  * d(l) comes from grouping dR by its sides of the equalities that connect l with it, if
  * other conditions mention one side only: then l matches all rows of a group or none.
- * Otherwise it is summed up for each l that has the keys of some row of dR.
+ * Otherwise the rows of dR with the keys of l, which are kept as an array in its group,
+ * are looked at for each l; without any equality, all of dR.
  *
  * How content is written: N' is a join over the tables.  N for a leaf is the CTE
  *
@@ -71,6 +72,7 @@
 #include "lib/stringinfo.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
@@ -667,13 +669,16 @@ add_key_conditions(DeltaWriter *writer, SplitConditions *split, bool candidate,
 
 /*
  * Returns "SELECT keys AS k1, ... behind FROM the change of a node, grouped by the keys".
+ * columns, of the node: each group has an array "changed" of records with sign and these
+ * columns of its rows; NIL: the sum of the signs.
  */
 static char *
-grouped_change(DeltaWriter *writer, RegionNode *inner, SplitConditions *split, bool sum)
+grouped_change(DeltaWriter *writer, RegionNode *inner, SplitConditions *split,
+			   List *columns)
 {
 	int *names = with_names(writer, own_names(writer), inner, FORM_DELTA);
 	Piece piece = {NIL};
-	List *columns = NIL;
+	List *keys = NIL;
 	StringInfoData sql;
 	char *list;
 	ListCell *lc;
@@ -681,22 +686,74 @@ grouped_change(DeltaWriter *writer, RegionNode *inner, SplitConditions *split, b
 	add_node(writer, inner, FORM_DELTA, names, &piece);
 	add_conditions(writer, split->inner, names, &piece);
 	foreach (lc, split->keys)
-		columns = lappend(
-			columns, makeTargetEntry(copyObject(lfirst(lc)), 1,
-									 psprintf("k%d", list_length(columns) + 1), false));
-	list = derive_text_select_list(writer->text, columns, names);
+		keys = lappend(keys,
+					   makeTargetEntry(copyObject(lfirst(lc)), 1,
+									   psprintf("k%d", list_length(keys) + 1), false));
+	list = derive_text_select_list(writer->text, keys, names);
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT %s", list);
-	if (sum)
-		appendStringInfo(&sql, "%spg_catalog.sum(%s) AS d", columns != NIL ? ", " : "",
-						 sign_text(&piece));
+	appendStringInfo(&sql, "SELECT %s%s", list, keys != NIL ? ", " : "");
+	if (columns == NIL)
+		appendStringInfo(&sql, "pg_catalog.sum(%s) AS d", sign_text(&piece));
+	else
+	{
+		appendStringInfo(&sql, "pg_catalog.array_agg(ROW(%s", sign_text(&piece));
+		foreach (lc, columns)
+			appendStringInfo(&sql, ", %s",
+							 derive_text_expression(writer->text, lfirst(lc), names));
+		appendStringInfoString(&sql, ")) AS changed");
+	}
 	appendStringInfoString(&sql, from_where(&piece));
-	for (int i = 1; i <= list_length(columns); i++)
+	for (int i = 1; i <= list_length(keys); i++)
 		appendStringInfo(&sql, "%s%d", i == 1 ? "\n  GROUP BY " : ", ", i);
-	if (sum)
+	if (columns == NIL)
 		appendStringInfo(&sql, "\n  HAVING pg_catalog.sum(%s) <> 0", sign_text(&piece));
 	return sql.data;
+}
+
+/*
+ * Returns the columns of a node that conditions mention (List of Var); NIL if there are
+ * none, or one of a type that no column of a record can have.
+ */
+static List *
+mentioned_columns(List *conditions, RegionNode *node)
+{
+	List *columns = NIL;
+	ListCell *lc;
+
+	foreach (lc, pull_vars_of_level((Node *) conditions, 0))
+	{
+		Var *var = lfirst_node(Var, lc);
+
+		if (!bms_is_member(var->varno, node->members))
+			continue;
+		if (get_typtype(var->vartype) == TYPTYPE_PSEUDO)
+			return NIL;
+		columns = list_append_unique(columns, var);
+	}
+	return columns;
+}
+
+/*
+ * Returns "SELECT d FROM the rows of candidate.changed that match", with the given
+ * columns, for outer rows that go by the given names.
+ */
+static char *
+matching_rows(DeltaWriter *writer, RegionNode *inner, List *conditions, List *columns,
+			  const int *names)
+{
+	int *inside = derive_text_names_in_records(writer->text, inner, names);
+	Piece piece = {NIL};
+	char *sign;
+
+	add_item(&piece,
+			 psprintf("pg_catalog.unnest(candidate.changed) %s",
+					  derive_text_records(writer->text, inner, columns)),
+			 false);
+	add_conditions(writer, conditions, inside, &piece);
+	sign = signed_column(derive_text_records_alias(writer->text, inner), false);
+	return psprintf("SELECT pg_catalog.sum(%s) AS d%s\n  HAVING pg_catalog.sum(%s) <> 0",
+					sign, from_where(&piece), sign);
 }
 
 /*
@@ -729,22 +786,26 @@ make_flips(DeltaWriter *writer, RegionNode *outer, RegionNode *inner, List *cond
 		   NodeForm form, int sign, bool nullable, const int *names, Piece *piece)
 {
 	SplitConditions split;
+	List *columns;
 	char *flip;
 	bool grouped;
 
 	split_conditions(conditions, outer, inner, &split);
 	grouped = split.other == NIL;
+	columns = split.keys != NIL ? mentioned_columns(split.other, inner) : NIL;
 	if (grouped)
-		flip = psprintf("(%s) flip", grouped_change(writer, inner, &split, true));
+		flip = psprintf("(%s) flip", grouped_change(writer, inner, &split, NIL));
 	else
 	{
 		if (split.keys != NIL)
-			add_item(
-				piece,
-				psprintf("(%s) candidate", grouped_change(writer, inner, &split, false)),
-				false);
+			add_item(piece,
+					 psprintf("(%s) candidate",
+							  grouped_change(writer, inner, &split, columns)),
+					 false);
 		flip = psprintf("LATERAL (%s) flip",
-						matching_change(writer, inner, conditions, names));
+						columns != NIL
+							? matching_rows(writer, inner, split.other, columns, names)
+							: matching_change(writer, inner, conditions, names));
 	}
 	if (nullable)
 		flip = left_join_text(writer, flip, inner,

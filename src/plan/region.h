@@ -90,6 +90,9 @@ extern char *derive_query_deparse(Query *query, bool pretty);
  * Returns an expression over a relation's columns (varno 1) as text, palloc'd, likewise.
  */
 extern char *derive_query_deparse_expression(Node *expression, Oid relid);
+
+/* Returns the name of a type without modifier, with COLLATE if it is not the type's own. */
+extern char *derive_query_deparse_type(Oid type, Oid collation);
 extern char *derive_relation_name(Oid relid);
 
 #endif /* DERIVE_PLAN_REGION_H */

@@ -378,6 +378,22 @@ derive_query_deparse_expression(Node *expression, Oid relid)
 }
 
 /*
+ * Returns a type's name with its collation, see region.h.
+ */
+char *
+derive_query_deparse_type(Oid type, Oid collation)
+{
+	int nest_level = enter_deparse_settings();
+	char *text = format_type_extended(
+		type, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+
+	if (OidIsValid(collation) && collation != get_typcollation(type))
+		text = psprintf("%s COLLATE %s", text, generate_collation_name(collation));
+	AtEOXact_GUC(true, nest_level);
+	return text;
+}
+
+/*
  * Returns a relation's qualified and quoted name, palloc'd.
  */
 char *

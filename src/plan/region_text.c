@@ -21,9 +21,11 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 #include "base/compat.h"
+#include "change/layout.h"
 #include "plan/region_text.h"
 
 struct RegionText
@@ -312,6 +314,60 @@ derive_text_leaf(RegionText *text, int number, const int *names)
 	return deparse_behind(text, rtable, list_make1(ref),
 						  list_make1(makeTargetEntry((Expr *) one, 1, NULL, false)),
 						  "FROM");
+}
+
+/*
+ * Returns the alias of records that hold columns of a node, see region_text.h.
+ */
+char *
+derive_text_records_alias(RegionText *text, RegionNode *node)
+{
+	if (node->kind == NODE_LEAF)
+		return text->region->occurrences[node->occurrence - 1].alias;
+	return psprintf("change_%d", node->number);
+}
+
+/*
+ * Returns alias and columns of records that hold columns of a node, see region_text.h.
+ */
+char *
+derive_text_records(RegionText *text, RegionNode *node, List *columns)
+{
+	StringInfoData sql;
+	ListCell *lc;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "%s(%s pg_catalog.int4",
+					 quote_identifier(derive_text_records_alias(text, node)),
+					 quote_identifier(DERIVE_SIGN_COLUMN));
+	foreach (lc, columns)
+	{
+		Var *var = lfirst_node(Var, lc);
+		char *name = node->kind == NODE_LEAF
+						 ? own_column_name(&text->region->occurrences[var->varno - 1],
+										   var->varattno)
+						 : derive_text_column_name(var->varno, var->varattno);
+
+		appendStringInfo(&sql, ", %s %s", quote_identifier(name),
+						 derive_query_deparse_type(var->vartype, var->varcollid));
+	}
+	appendStringInfoChar(&sql, ')');
+	return sql.data;
+}
+
+/*
+ * Returns names by which columns of a node are found in records, see region_text.h.
+ */
+int *
+derive_text_names_in_records(RegionText *text, RegionNode *node, const int *names)
+{
+	int *copy = palloc_array(int, text->region->noccurrences + 1);
+	int i = -1;
+
+	memcpy(copy, names, sizeof(int) * (text->region->noccurrences + 1));
+	while ((i = bms_next_member(node->members, i)) >= 0)
+		copy[i] = node->kind == NODE_LEAF ? 0 : node->number;
+	return copy;
 }
 
 /*
