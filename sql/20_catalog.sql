@@ -29,7 +29,7 @@ COMMENT ON COLUMN derive_state.view.definition IS 'ordinary view that holds the 
 COMMENT ON COLUMN derive_state.view.state_table IS 'state of the aggregate stage, if there is one';
 COMMENT ON COLUMN derive_state.view.key IS 'column numbers of the view that identify a row; NULL: none';
 COMMENT ON COLUMN derive_state.view.key_given IS 'the key was named by the user';
-COMMENT ON COLUMN derive_state.view.rule IS 'how it is maintained: algebra, affected keys or recompute';
+COMMENT ON COLUMN derive_state.view.rule IS 'how it is maintained: algebra, affected keys, recursion or recompute';
 COMMENT ON COLUMN derive_state.view.refreshes IS 'number of refreshes that were asked for';
 COMMENT ON COLUMN derive_state.view.refresh_every IS 'how often what is not in the log is read again; NULL: when a refresh is asked for, or for a stage: as the view says';
 

@@ -45,7 +45,7 @@ SELECT v.view,
        (SELECT r.rule
         FROM derive_state.view r
         WHERE v.view OPERATOR(pg_catalog.=) ANY (ARRAY[r.view, r.part_of])
-        ORDER BY pg_catalog.array_position(ARRAY['recompute', 'affected keys', 'algebra'], r.rule)
+        ORDER BY pg_catalog.array_position(ARRAY['recompute', 'recursion', 'affected keys', 'algebra'], r.rule)
         LIMIT 1) AS rule,
        COALESCE(g.frontier_lsn, p.applied_lsn) AS applied_lsn,
        GREATEST(pg_catalog.pg_wal_lsn_diff(derive_state.log_end(),

@@ -562,7 +562,8 @@ derive_api_require_full_identity(Oid relid)
 
 /*
  * Makes sure that all sources log old rows as far as the view needs them.  A stage that
- * reads no deltas only needs to hear that something changed, which every identity tells it.
+ * reads no deltas, or none in which rows leave, only needs to hear that something changed,
+ * which every identity tells it.
  */
 void
 derive_new_view_check_identities(NewView *view)
@@ -570,7 +571,7 @@ derive_new_view_check_identities(NewView *view)
 	ListCell *lc;
 
 	if ((view->root != NULL && view->root->explain) ||
-		!derive_plan_reads_deltas(view->plan))
+		view->plan->rule == RULE_RECURSION || !derive_plan_reads_deltas(view->plan))
 		return;
 
 	foreach (lc, view->plan->sources)
@@ -598,6 +599,8 @@ rule_name(StageRule rule)
 			return "algebra";
 		case RULE_AFFECTED_KEYS:
 			return "affected keys";
+		case RULE_RECURSION:
+			return "recursion";
 		case RULE_RECOMPUTE:
 			return "recompute";
 	}
@@ -674,6 +677,7 @@ create_stage(Query *block, void *arg)
 
 	derive_owner_enter(&scope, BOOTSTRAP_SUPERUSERID);
 	create_target(stage);
+	stage->plan->view = stage->row.view;
 	derive_new_view_create_indexes(stage);
 	ATExecChangeOwner(stage->row.view, caller, false, AccessExclusiveLock);
 	CommandCounterIncrement();

@@ -432,7 +432,8 @@ compare_keys(ViewAudit *audit)
 	bool view = audit->view_compared && shown;
 
 	begin_keys(audit);
-	if (derive_plan_reads_deltas(plan) && plan->sources != NIL && random_below(2) == 0)
+	if (derive_plan_reads_deltas(plan) && kind != STAGE_RECURSION &&
+		plan->sources != NIL && random_below(2) == 0)
 		take_keys_of_source(audit);
 	else
 	{

@@ -167,9 +167,35 @@ sign_of(MinimalTuple row)
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* Counts all rows; returns NULL if the different ones take more memory than allowed. */
+/*
+ * Returns a row as it is counted: without its sign and, unless columns is NULL, without
+ * the columns that are not among these.
+ */
+static MinimalTuple
+make_net_row(SourceDelta *delta, TupleTableSlot *slot, Bitmapset *columns)
+{
+	MinimalTuple row;
+
+	if (columns == NULL)
+		row = ExecCopySlotMinimalTuple(slot);
+	else
+	{
+		slot_getallattrs(slot);
+		for (int i = 0; i < delta->ncolumns; i++)
+			slot->tts_isnull[i + 1] |= !bms_is_member(delta->attnums[i], columns);
+		row = derive_compat_form_minimal_tuple(delta->desc, slot->tts_values,
+											   slot->tts_isnull);
+	}
+	*sign_of(row) = 0;
+	return row;
+}
+
+/*
+ * Counts all rows, see make_net_row; returns NULL if the different ones take more memory
+ * than allowed.
+ */
 static net_hash *
-count_rows(SourceDelta *delta, MemoryContext context)
+count_rows(SourceDelta *delta, MemoryContext context, Bitmapset *columns)
 {
 	net_hash *hash = net_create(context, 1024, NULL);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(delta->desc, &TTSOpsMinimalTuple);
@@ -178,12 +204,12 @@ count_rows(SourceDelta *delta, MemoryContext context)
 	tuplestore_rescan(delta->rows);
 	while (room > 0 && tuplestore_gettupleslot(delta->rows, true, false, slot))
 	{
-		MinimalTuple row = ExecCopySlotMinimalTuple(slot);
-		int32 sign = *sign_of(row);
+		bool isnull;
+		int32 sign = DatumGetInt32(slot_getattr(slot, 1, &isnull));
+		MinimalTuple row = make_net_row(delta, slot, columns);
 		NetRow *entry;
 		bool found;
 
-		*sign_of(row) = 0;
 		entry = net_insert(hash, row, &found);
 		if (found)
 			pfree(row);
@@ -217,25 +243,101 @@ replace_rows(SourceDelta *delta, net_hash *hash)
 
 /*
  * Cancels rows that appear and disappear, if the different rows fit into memory;
- * else leaves all as it is.  In a join each row left out saves all its matches.
+ * else leaves all as it is and returns false.
  */
-void
-derive_delta_net(SourceDelta *delta)
+static bool
+cancel_rows(SourceDelta *delta)
 {
 	MemoryContext context;
 	MemoryContext oldcontext;
 	net_hash *hash;
 
-	if (delta->nrows < NETTING_ROWS || delta->lost)
-		return;
 	context = AllocSetContextCreate(CurrentMemoryContext, "pg_derive netting",
 									ALLOCSET_DEFAULT_SIZES);
 	oldcontext = MemoryContextSwitchTo(context);
-	hash = count_rows(delta, context);
+	hash = count_rows(delta, context, NULL);
 	if (hash != NULL)
 		replace_rows(delta, hash);
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextDelete(context);
+	return hash != NULL;
+}
+
+/* Cancels rows, see delta.h.  In a join each row left out saves all its matches. */
+void
+derive_delta_net(SourceDelta *delta)
+{
+	if (delta->nrows >= NETTING_ROWS && !delta->lost)
+		(void) cancel_rows(delta);
+}
+
+/* Tells whether some row of a delta disappears. */
+static bool
+has_leaving_row(SourceDelta *delta)
+{
+	TupleTableSlot *slot;
+	bool found = false;
+
+	if (delta->nrows == 0)
+		return false;
+	slot = MakeSingleTupleTableSlot(delta->desc, &TTSOpsMinimalTuple);
+	tuplestore_rescan(delta->rows);
+	while (!found && tuplestore_gettupleslot(delta->rows, true, false, slot))
+	{
+		bool isnull;
+
+		found = DatumGetInt32(slot_getattr(slot, 1, &isnull)) < 0;
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return found;
+}
+
+/* Returns what the rows of a delta that was counted do together. */
+static DeltaEffect
+counted_effect(net_hash *hash)
+{
+	DeltaEffect effect = DELTA_NOTHING;
+	net_iterator iterator;
+	NetRow *entry;
+
+	net_start_iterate(hash, &iterator);
+	while ((entry = net_iterate(hash, &iterator)) != NULL)
+	{
+		if (entry->net < 0)
+			return DELTA_LEAVES;
+		if (entry->net > 0)
+			effect = DELTA_ARRIVES;
+	}
+	return effect;
+}
+
+/*
+ * Tells what a delta, of which nothing is lost, does to some columns of its source, after
+ * rows are cancelled.  So the rows that appear in a delta that only arrives are there now,
+ * and of those that disappear, which differ from such ones in other columns only, the same
+ * is true as far as these columns go.
+ */
+DeltaEffect
+derive_delta_effect(SourceDelta *delta, Bitmapset *columns)
+{
+	DeltaEffect effect = DELTA_LEAVES;
+	MemoryContext context;
+	MemoryContext oldcontext;
+	net_hash *hash;
+
+	if (has_leaving_row(delta) && !cancel_rows(delta))
+		return DELTA_LEAVES;
+	if (!has_leaving_row(delta))
+		return delta->nrows > 0 ? DELTA_ARRIVES : DELTA_NOTHING;
+	context = AllocSetContextCreate(CurrentMemoryContext, "pg_derive netting",
+									ALLOCSET_DEFAULT_SIZES);
+	oldcontext = MemoryContextSwitchTo(context);
+	hash = count_rows(delta, context, columns);
+	if (hash != NULL)
+		effect = counted_effect(hash);
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextDelete(context);
+	return effect;
 }
 
 /* Frees the rows and takes back that some are lost. */

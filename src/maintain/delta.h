@@ -15,6 +15,7 @@
 
 #include "change/layout.h"
 #include "executor/tuptable.h"
+#include "nodes/bitmapset.h"
 #include "utils/tuplestore.h"
 
 typedef struct SourceDelta
@@ -31,6 +32,14 @@ typedef struct SourceDelta
 	const char *lost_reason;
 	TupleTableSlot *slot; /* of desc, virtual, for those who add rows */
 } SourceDelta;
+
+/* What a delta does to those of a source's columns that somebody reads. */
+typedef enum DeltaEffect
+{
+	DELTA_NOTHING, /* all its rows cancel */
+	DELTA_ARRIVES, /* rows only appear */
+	DELTA_LEAVES   /* rows disappear, or too many came and went to be told apart */
+} DeltaEffect;
 
 typedef struct DeltaSet
 {
@@ -50,7 +59,8 @@ derive_delta_add_row(SourceDelta *delta, MinimalTuple row); /* row has desc's sh
  */
 extern void
 derive_delta_add_source_row(SourceDelta *delta, TupleTableSlot *row, int sign);
-extern void derive_delta_net(SourceDelta *delta);	/* cancels rows that came and went */
+extern void derive_delta_net(SourceDelta *delta); /* cancels rows that came and went */
+extern DeltaEffect derive_delta_effect(SourceDelta *delta, Bitmapset *columns);
 extern void derive_delta_reset(SourceDelta *delta); /* end of tick: frees rows */
 
 #endif /* DERIVE_MAINTAIN_DELTA_H */

@@ -195,11 +195,14 @@ derive_runner_plan(ViewRunner *runner)
 
 /*
  * Collects which sources have a delta, for the choice of the kept plan; returns
- * false if the deltas do not tell all, so that only a recompute helps.
+ * false if the deltas do not tell all, or rows leave and the rule has no delta for that, so
+ * that only a recompute helps.
  */
 static bool
 collect_changed(ViewRunner *runner, DeltaSet *set, QueryKey *key)
 {
+	bool recursion = runner->plan->rule == RULE_RECURSION;
+	bool followed = true;
 	ListCell *lc;
 
 	key->make_sql = derive_plan_delta_sql;
@@ -209,18 +212,22 @@ collect_changed(ViewRunner *runner, DeltaSet *set, QueryKey *key)
 		PlanSource *source = (PlanSource *) lfirst(lc);
 		SourceDelta *delta = derive_delta_find(set, source->relid, source->only);
 		int i = foreach_current_index(lc);
+		DeltaEffect effect = DELTA_ARRIVES;
 
 		if (delta == NULL)
 			elog(ERROR, "no delta is kept of relation %u", source->relid);
 		if (delta->lost && derive_plan_reads_deltas(runner->plan))
 			return false;
-		if (delta->nrows == 0 && !delta->lost)
+		if (recursion)
+			effect = derive_delta_effect(delta, source->columns);
+		if ((delta->nrows == 0 && !delta->lost) || effect == DELTA_NOTHING)
 			continue;
+		followed &= effect == DELTA_ARRIVES;
 		key->part = bms_add_member(key->part, i);
 		key->nrows += delta->nrows;
 		key->generations[i] = delta->layout_generation;
 	}
-	return true;
+	return followed;
 }
 
 /* Makes the deltas of the sources that changed visible to SQL, if that reads them. */
@@ -287,6 +294,7 @@ apply_by_kind(ViewRun *run)
 	switch (run->plan->stage->kind)
 	{
 		case STAGE_LINEAR:
+		case STAGE_RECURSION:
 			derive_linear_apply(run);
 			break;
 		case STAGE_FOLD:

@@ -253,6 +253,7 @@ derive_view_process(Maintainer *m, LiveView *view, const Frontier *next)
 	SourceDelta *lost;
 	bool changed;
 	bool unread; /* what is lost is as good as a row */
+	ViewPlan *plan;
 
 	if (view->paused)
 		return;
@@ -276,8 +277,9 @@ derive_view_process(Maintainer *m, LiveView *view, const Frontier *next)
 		return;
 	}
 	inspect_deltas(view, &changed, &lost);
-	unread = !derive_plan_reads_deltas(derive_runner_plan(view->runner));
-	if (lost != NULL && !unread)
+	plan = derive_runner_plan(view->runner);
+	unread = !derive_plan_reads_deltas(plan);
+	if (lost != NULL && !unread && plan->rule != RULE_RECURSION)
 		ereport(
 			LOG,
 			(errmsg(

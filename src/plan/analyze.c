@@ -24,6 +24,7 @@
 #include "utils/lsyscache.h"
 
 #include "base/compat.h"
+#include "plan/analyze.h"
 #include "plan/classify.h"
 #include "plan/first.h"
 #include "plan/fold.h"
@@ -31,6 +32,7 @@
 #include "plan/indexes.h"
 #include "plan/keys.h"
 #include "plan/plan.h"
+#include "plan/recursion.h"
 #include "plan/region.h"
 #include "plan/sources.h"
 
@@ -149,6 +151,25 @@ make_first_stage(Query *query, Region *region)
 }
 
 /*
+ * Makes the region of a branch, see analyze.h.
+ */
+Region *
+derive_analyze_branch(ViewPlan *plan, Query *branch, const char *name, char **why)
+{
+	Region *region;
+	int location;
+
+	flatten_query(branch);
+	region = derive_region_make(branch, &plan->sources);
+	*why = obstacle_sentence(derive_region_obstacle(region, &location));
+	if (*why != NULL)
+		return NULL;
+	region->name = name;
+	take_columns(branch, region);
+	return region;
+}
+
+/*
  * Makes a region of each leaf of a UNION ALL; false if one cannot be made, then *why
  * says so.
  */
@@ -157,19 +178,15 @@ add_branches(ViewPlan *plan, Query *query, Node *node, char **why)
 {
 	Query *leaf;
 	Region *region;
-	int location;
 
 	if (IsA(node, SetOperationStmt))
 		return add_branches(plan, query, ((SetOperationStmt *) node)->larg, why) &&
 			   add_branches(plan, query, ((SetOperationStmt *) node)->rarg, why);
 	leaf = rt_fetch(((RangeTblRef *) node)->rtindex, query->rtable)->subquery;
-	flatten_query(leaf);
-	region = derive_region_make(leaf, &plan->sources);
-	*why = obstacle_sentence(derive_region_obstacle(region, &location));
-	if (*why != NULL)
+	region = derive_analyze_branch(
+		plan, leaf, psprintf("b%d_", list_length(plan->stage->branches) + 1), why);
+	if (region == NULL)
 		return false;
-	region->name = psprintf("b%d_", list_length(plan->stage->branches) + 1);
-	take_columns(leaf, region);
 	plan->stage->branches = lappend(plan->stage->branches, region);
 	return true;
 }
@@ -258,6 +275,8 @@ make_stage(ViewPlan *plan, StageKind kind, Query *flat, char **why)
 	Region *region;
 	int location;
 
+	if (kind == STAGE_RECURSION)
+		return derive_recursion_make(plan, flat, why);
 	if (flat->setOperations != NULL)
 		return make_union_stage(plan, flat, why);
 	region = derive_region_make(flat, &plan->sources);
@@ -287,6 +306,7 @@ make_stage(ViewPlan *plan, StageKind kind, Query *flat, char **why)
 			plan->stage = make_first_stage(flat, region);
 			plan->key = derive_region_view_key(region);
 			break;
+		case STAGE_RECURSION:
 		case STAGE_RECOMPUTE:
 			break;
 	}

@@ -101,6 +101,7 @@ derive_audit_key(ViewPlan *plan)
 			break;
 		case STAGE_LINEAR:
 		case STAGE_FIRST:
+		case STAGE_RECURSION:
 		case STAGE_RECOMPUTE:
 			foreach (lc, plan->query->targetList)
 				if (!lfirst_node(TargetEntry, lc)->resjunk)

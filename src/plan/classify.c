@@ -3,6 +3,8 @@
  * classify.c
  *	  Which stage a block of a query can be.
  *
+ * A recursive query is judged by recursion.c, any other block here.
+ *
  * Judged by the block's shape alone: what it has beside FROM and WHERE, and whether
  * FROM and WHERE are a region that algebra.c has a delta for.  What depends on types
  * (keys without an order) or on the output columns (keys that are not among them) is
@@ -23,6 +25,7 @@
 
 #include "plan/classify.h"
 #include "plan/first.h"
+#include "plan/recursion.h"
 #include "plan/region.h"
 #include "plan/sources.h"
 
@@ -89,7 +92,8 @@ join_tree_obstacle(Query *query, Node *node)
 		RangeTblEntry *rte = rt_fetch(((RangeTblRef *) node)->rtindex, query->rtable);
 		bool subquery = rte->rtekind == RTE_SUBQUERY && !derive_region_is_values(rte);
 		Obstacle obstacles[] = {
-			{rte->rtekind == RTE_CTE, "a common table expression"},
+			{rte->rtekind == RTE_CTE && !rte->self_reference,
+			 "a common table expression"},
 			{subquery && rte->lateral, "a LATERAL subquery"},
 			{subquery, "a subquery in FROM"},
 			{rte->rtekind == RTE_TABLEFUNC, "XMLTABLE or JSON_TABLE"},
@@ -234,11 +238,10 @@ has_grouping_walker(Node *node, void *context)
 }
 
 /*
- * Returns the kind of stage that a block's shape allows, and for STAGE_RECOMPUTE in
- * *why the reason as a sentence.
+ * Returns the kind of stage that a block's shape allows, see classify.h.
  */
 StageKind
-derive_classify(Query *query, char **why)
+derive_classify_block(Query *query, const char **obstacle)
 {
 	bool windows = query->hasWindowFuncs;
 	bool distinct = query->distinctClause != NIL;
@@ -255,20 +258,37 @@ derive_classify(Query *query, char **why)
 		 "a set-returning function in the output of groups, windows or DISTINCT"},
 		{limit != NULL, limit},
 	};
-	const char *obstacle = first_obstacle(obstacles, lengthof(obstacles));
 
-	if (obstacle == NULL)
-		obstacle = query->setOperations != NULL
-					   ? union_obstacle(query, query->setOperations)
-					   : region_obstacle(query);
-	if (obstacle != NULL)
-	{
-		*why = psprintf("%s cannot be followed change by change", obstacle);
+	*obstacle = first_obstacle(obstacles, lengthof(obstacles));
+	if (*obstacle == NULL)
+		*obstacle = query->setOperations != NULL
+						? union_obstacle(query, query->setOperations)
+						: region_obstacle(query);
+	if (*obstacle != NULL)
 		return STAGE_RECOMPUTE;
-	}
 	if (windows || query->hasDistinctOn)
 		return STAGE_KEYS;
 	if (has_limit(query))
 		return STAGE_FIRST;
 	return groups(query) || distinct ? STAGE_FOLD : STAGE_LINEAR;
+}
+
+/*
+ * Returns the kind of stage that a block's shape allows, and for STAGE_RECOMPUTE in
+ * *why the reason as a sentence.
+ */
+StageKind
+derive_classify(Query *query, char **why)
+{
+	StageKind kind = STAGE_RECURSION;
+	const char *obstacle;
+
+	if (derive_recursion_is(query))
+		obstacle = derive_recursion_obstacle(query);
+	else
+		kind = derive_classify_block(query, &obstacle);
+	if (obstacle == NULL)
+		return kind;
+	*why = psprintf("%s cannot be followed change by change", obstacle);
+	return STAGE_RECOMPUTE;
 }

@@ -12,4 +12,10 @@
 
 extern StageKind derive_classify(Query *query, char **why);
 
+/*
+ * Returns the kind of stage that a block allows which is not recursive by itself, and what
+ * keeps it from any.  The recursive name, in a term of its query, counts as a table.
+ */
+extern StageKind derive_classify_block(Query *query, const char **obstacle);
+
 #endif /* DERIVE_PLAN_CLASSIFY_H */

@@ -11,7 +11,7 @@
  *
  *	- ordinary views are replaced by their queries;
  *	- WITH: a query that is used once, or is plain, goes where it is used; one that is
- *	  used several times becomes a stage; so does a recursive one, as a whole;
+ *	  used several times becomes a stage; so does a recursive one (cut_recursion.c);
  *	- UNION, INTERSECT and EXCEPT become groups over a UNION ALL: a row is in the
  *	  result by the numbers of its copies on the left and on the right (cut_sets.c);
  *	- steps that stand on one another are cut apart: LIMIT over DISTINCT over windows
@@ -267,8 +267,7 @@ expand_view(RangeTblEntry *rte)
 }
 
 /*
- * Replaces ordinary views in FROM by their queries.  Whoever owns the derived view must
- * be allowed to read what they read.
+ * Replaces ordinary views in FROM by their queries.
  */
 static void
 expand_views(Query *query, Node *node)
@@ -290,6 +289,23 @@ expand_views(Query *query, Node *node)
 	else
 		foreach (lc, castNode(FromExpr, node)->fromlist)
 			expand_views(query, lfirst(lc));
+}
+
+/*
+ * Replaces ordinary views by their queries, at any depth: what no cut takes apart, and is
+ * recomputed, must know its tables, too.  Whoever owns the derived view must be allowed to
+ * read what they read.  A walker.
+ */
+static bool
+expand_views_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, expand_views_walker, context);
+	expand_views((Query *) node, (Node *) ((Query *) node)->jointree);
+	return query_tree_walker((Query *) node, expand_views_walker, context,
+							 QTW_IGNORE_JOINALIASES);
 }
 
 /* ---------- WITH ---------- */
@@ -358,47 +374,6 @@ replace_cte(Query *query, CommonTableExpr *cte, Oid relid)
 }
 
 /*
- * Makes "SELECT * FROM a WITH query of this level", with the whole WITH clause.
- */
-static Query *
-select_from_cte(Query *query, CommonTableExpr *cte)
-{
-	Query *result = makeNode(Query);
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	RangeTblRef *ref = makeNode(RangeTblRef);
-	ListCell *lname, *ltype, *ltypmod, *lcollation;
-
-	rte->rtekind = RTE_CTE;
-	rte->ctename = cte->ctename;
-	rte->eref = makeAlias(cte->ctename, copyObject(cte->ctecolnames));
-	rte->coltypes = cte->ctecoltypes;
-	rte->coltypmods = cte->ctecoltypmods;
-	rte->colcollations = cte->ctecolcollations;
-	rte->inFromCl = true;
-	ref->rtindex = 1;
-
-	result->commandType = CMD_SELECT;
-	result->canSetTag = true;
-	result->cteList = copyObject(query->cteList);
-	result->hasRecursive = query->hasRecursive;
-	result->rtable = list_make1(rte);
-	result->jointree = makeFromExpr(list_make1(ref), NULL);
-	forfour(lname, cte->ctecolnames, ltype, cte->ctecoltypes, ltypmod, cte->ctecoltypmods,
-			lcollation, cte->ctecolcollations)
-	{
-		int number = list_length(result->targetList) + 1;
-
-		result->targetList = lappend(
-			result->targetList,
-			makeTargetEntry((Expr *) makeVar(1, number, lfirst_oid(ltype),
-											 lfirst_int(ltypmod), lfirst_oid(lcollation),
-											 0),
-							number, psprintf("c%d", number), false));
-	}
-	return result;
-}
-
-/*
  * Takes WITH away: its queries go where they are used, or become stages.
  */
 static void
@@ -414,10 +389,9 @@ cut_with(Cut *cut, Query *query)
 
 		if (cte->cterecursive)
 		{
-			Query *whole = select_from_cte(query, cte);
+			Query *whole = derive_cut_recursion(cut, query, cte);
 
-			if (derive_surgery_refers_outside((Node *) whole, 0) ||
-				!derive_cut_is_storable(whole))
+			if (whole == NULL)
 				return; /* stays, and is recomputed */
 			replace_cte(query, cte, derive_cut_make_stage(cut, whole));
 		}
@@ -723,7 +697,6 @@ derive_cut_from(Cut *cut, Query *query)
 void
 derive_cut_open(Cut *cut, Query *query)
 {
-	expand_views(query, (Node *) query->jointree);
 	cut_with(cut, query);
 	if (query->setOperations != NULL)
 		return;
@@ -746,7 +719,6 @@ derive_cut_query(Cut *cut, Query *query)
 
 	check_stack_depth();
 	given->targetList = copyObject(query->targetList); /* for its names */
-	expand_views(query, (Node *) query->jointree);
 	cut_with(cut, query);
 	if (query->setOperations != NULL && derive_cut_has_limit(query))
 		return derive_cut_query(
@@ -794,5 +766,6 @@ derive_cut(Query *query, StageMaker make, void *arg)
 {
 	Cut cut = {make, arg};
 
+	expand_views_walker((Node *) query, NULL);
 	return derive_cut_query(&cut, query);
 }

@@ -73,6 +73,14 @@ extern bool derive_cut_has_separate_windows(Query *query);
 extern Query *derive_cut_split(Cut *cut, Query *query, SplitLevel level);
 extern Query *derive_cut_expose_division(Cut *cut, Query *query);
 
+/* cut_recursion.c */
+
+/*
+ * Returns the rows of a recursive WITH query of a query, whose other WITH queries before it
+ * are gone, as a query for a stage; NULL if it must stay where it is.
+ */
+extern Query *derive_cut_recursion(Cut *cut, Query *query, CommonTableExpr *cte);
+
 /* cut_sublinks.c */
 extern void derive_cut_sublinks(Cut *cut, Query *query);
 

@@ -102,6 +102,8 @@ rule_name(StageRule rule)
 			return "algebra";
 		case RULE_AFFECTED_KEYS:
 			return "affected keys";
+		case RULE_RECURSION:
+			return "recursion";
 		case RULE_RECOMPUTE:
 			break;
 	}
@@ -137,7 +139,10 @@ describe_stage(ViewPlan *plan)
 		appendStringInfo(
 			&names, "%s%s", i > 0 ? ", " : "",
 			derive_relation_name(((PlanSource *) list_nth(plan->sources, i))->relid));
-	return psprintf("%s %s", stage->branches != NIL ? "UNION ALL over" : "query over",
+	return psprintf("%s %s",
+					stage->branches != NIL			 ? "UNION ALL over"
+					: stage->kind == STAGE_RECURSION ? "recursive query over"
+													 : "query over",
 					names.data);
 }
 
@@ -151,11 +156,12 @@ add_deltas(List *lines, ViewPlan *plan)
 	{
 		PlanSource *source = list_nth(plan->sources, i);
 
-		lines = add_text(lines, 2,
-						 psprintf(plan->stage->kind == STAGE_KEYS
-									  ? "keys touched by a delta of %s:"
-									  : "delta of %s:",
-								  derive_relation_name(source->relid)));
+		lines = add_text(
+			lines, 2,
+			psprintf(plan->stage->kind == STAGE_KEYS ? "keys touched by a delta of %s:"
+					 : plan->stage->kind == STAGE_RECURSION ? "rows that arrive in %s:"
+															: "delta of %s:",
+					 derive_relation_name(source->relid)));
 		lines = add_text(lines, 4, derive_sql_delta(plan, bms_make_singleton(i), true));
 	}
 	return lines;

@@ -48,6 +48,7 @@
 #include "plan/first.h"
 #include "plan/fold.h"
 #include "plan/indexes.h"
+#include "plan/recursion.h"
 #include "plan/sources.h"
 
 /* One side of an equality condition. */
@@ -676,7 +677,7 @@ is_reachable(Region *region, List *equalities, int occurrence, Bitmapset *known)
 	SourceKey key;
 	int partner = -1;
 
-	if (region->occurrences[occurrence - 1].source < 0)
+	if (region->occurrences[occurrence - 1].rte->rtekind != RTE_RELATION)
 		return true;
 	find_source_key(region->occurrences[occurrence - 1].rte, &key);
 	if (is_determined(equalities, occurrence, &key, known))
@@ -793,7 +794,7 @@ suggest_region_indexes(Region *region, List *statements)
 		((Equality *) lfirst(lc))->determinable = all;
 	for (int i = 1; i <= region->noccurrences; i++)
 	{
-		if (region->occurrences[i - 1].source >= 0)
+		if (region->occurrences[i - 1].rte->rtekind == RTE_RELATION)
 			statements = suggest_join_indexes(region, equalities, i, statements);
 	}
 	return statements;
@@ -813,6 +814,9 @@ derive_plan_missing_indexes(ViewPlan *plan)
 
 	foreach (lc, stage->branches)
 		statements = suggest_region_indexes(lfirst(lc), statements);
+	if (stage->kind == STAGE_RECURSION)
+		foreach (lc, derive_recursion_regions(plan))
+			statements = suggest_region_indexes(lfirst(lc), statements);
 	if (region == NULL)
 		return statements;
 	if (stage->kind == STAGE_FIRST)

@@ -20,6 +20,7 @@ typedef enum StageRule
 {
 	RULE_ALGEBRA,
 	RULE_AFFECTED_KEYS,
+	RULE_RECURSION,
 	RULE_RECOMPUTE
 } StageRule;
 
@@ -80,11 +81,12 @@ typedef struct FoldKey
 
 typedef enum StageKind
 {
-	STAGE_LINEAR,	/* filters, projections, joins; UNION ALL of such */
-	STAGE_FOLD,		/* GROUP BY or DISTINCT over a linear region */
-	STAGE_KEYS,		/* window functions or DISTINCT ON over a linear region */
-	STAGE_FIRST,	/* ORDER BY ... LIMIT of one relation, see first.c */
-	STAGE_RECOMPUTE /* any query: computed anew and compared */
+	STAGE_LINEAR,	 /* filters, projections, joins; UNION ALL of such */
+	STAGE_FOLD,		 /* GROUP BY or DISTINCT over a linear region */
+	STAGE_KEYS,		 /* window functions or DISTINCT ON over a linear region */
+	STAGE_FIRST,	 /* ORDER BY ... LIMIT of one relation, see first.c */
+	STAGE_RECURSION, /* a recursive WITH query, which has a delta while rows only arrive */
+	STAGE_RECOMPUTE	 /* any query: computed anew and compared */
 } StageKind;
 
 typedef struct Stage
@@ -113,6 +115,7 @@ typedef struct Stage
 	struct Region *region; /* private to src/plan; NULL: branches or STAGE_RECOMPUTE */
 	List *branches;		   /* private to src/plan, UNION ALL: of Region */
 	Query *block; /* private to src/plan, STAGE_KEYS: the query, without join Vars */
+	struct Recursion *recursion; /* private to src/plan, STAGE_RECURSION only */
 } Stage;
 
 typedef struct ViewPlan
@@ -147,7 +150,8 @@ extern List *derive_plan_queries(Query *query);
 /*
  * SQL of a stage's delta when exactly the sources in changed (indexes into
  * plan->sources) have one.  palloc'd.
- * STAGE_LINEAR: columns: count int8 (never 0), image bytea (derive_state.row_image),
+ * STAGE_LINEAR, STAGE_RECURSION (only if rows do nothing but arrive, and plan->view is
+ *   set): columns: count int8 (never 0), image bytea (derive_state.row_image),
  *   then the plan's key columns; rows ordered by key columns, then count: for one key,
  *   the rows that leave (negative) come before the rows that arrive.
  * STAGE_FOLD: keys, n int8 (net number of rows, may be 0), then per column what its

@@ -28,6 +28,7 @@
 #include "change/layout.h"
 #include "plan/algebra.h"
 #include "plan/keys.h"
+#include "plan/recursion.h"
 #include "plan/region.h"
 #include "plan/sql.h"
 
@@ -102,14 +103,24 @@ numbered_names(int n)
 }
 
 /*
- * Returns the delta query of a linear stage.
+ * Returns the number of columns of a stage whose delta is made of signed rows.
+ */
+static int
+count_columns(Stage *stage)
+{
+	if (stage->kind == STAGE_RECURSION)
+		return derive_recursion_ncolumns(stage);
+	return list_length(
+		(stage->region ? stage->region : (Region *) linitial(stage->branches))->columns);
+}
+
+/*
+ * Returns the delta query of a linear stage, or a recursive one.
  */
 static char *
 linear_delta_sql(ViewPlan *plan, const char *with, const char *terms)
 {
-	Stage *stage = plan->stage;
-	Region *region = stage->region ? stage->region : linitial(stage->branches);
-	int ncolumns = list_length(region->columns);
+	int ncolumns = count_columns(plan->stage);
 	StringInfoData sql;
 	StringInfoData images;
 
@@ -189,10 +200,10 @@ fold_delta_sql(Stage *stage, const char *with, const char *terms)
 }
 
 /*
- * True if a region reads a changed source.
+ * True if a region reads a changed source, see sql.h.
  */
-static bool
-has_changed(Region *region, Bitmapset *changed)
+bool
+derive_sql_reads(Region *region, Bitmapset *changed)
 {
 	for (int i = 0; i < region->noccurrences; i++)
 	{
@@ -219,7 +230,7 @@ union_terms(ViewPlan *plan, Bitmapset *changed, bool pretty, char **with, char *
 	{
 		char *branch;
 
-		if (!has_changed(lfirst(lc), changed))
+		if (!derive_sql_reads(lfirst(lc), changed))
 			continue;
 		ctes = derive_algebra_collect(ctes, lfirst(lc), plan->sources, changed, pretty,
 									  &branch);
@@ -238,7 +249,9 @@ derive_sql_delta(ViewPlan *plan, Bitmapset *changed, bool pretty)
 	char *with;
 	char *terms;
 
-	if (plan->stage->branches != NIL)
+	if (plan->stage->kind == STAGE_RECURSION)
+		derive_recursion_delta(plan, changed, pretty, &with, &terms);
+	else if (plan->stage->branches != NIL)
 		union_terms(plan, changed, pretty, &with, &terms);
 	else
 		derive_algebra_delta(plan->stage->region, plan->sources, changed, pretty, &with,
@@ -251,6 +264,7 @@ derive_sql_delta(ViewPlan *plan, Bitmapset *changed, bool pretty)
 			return derive_keys_delta_sql(plan->stage, with, terms);
 		case STAGE_LINEAR:
 		case STAGE_FIRST:
+		case STAGE_RECURSION:
 		case STAGE_RECOMPUTE:
 			break;
 	}
@@ -380,6 +394,7 @@ derive_plan_full_sql(ViewPlan *plan)
 			return state_rows_sql(stage, derive_region_select(stage->region), false);
 		case STAGE_KEYS:
 		case STAGE_FIRST:
+		case STAGE_RECURSION:
 		case STAGE_RECOMPUTE:
 			return query_rows_sql(plan->query);
 	}

@@ -574,6 +574,12 @@ sub recursive_block
 	my $two = { q => 'select', where => [], from => { f => 'join', jt => 'INNER', l => $r, r => $t2,
 			on => [ node('bool', '(%s = %s)', $bounded ? $r1 : $r2, $x2) ] } };
 
+	if (chance(0.3))
+	{
+		my ($t3, $x3, $y3) = $pairs->();
+		$two->{from} = { f => 'join', jt => 'INNER', l => $two->{from}, r => $t3, on => [ node('bool', '(%s = %s)', $y2, $x3) ] };
+		$y2 = $y3;
+	}
 	push @{ $one->{where} }, node('bool', '(%s < 4)', $y1) if chance(0.5);
 	$two->{cols} = $bounded ? named_columns($y2, node('int', '(%s + 1)', $r2)) : named_columns($r1, $y2);
 	push @{ $two->{where} }, node('bool', '(%s < 2)', $r2) if $bounded;

@@ -207,6 +207,11 @@ my @views = (
 	top_ten => q{SELECT id, qty FROM o.fact ORDER BY qty DESC NULLS LAST, id LIMIT 10},
 	reachable => q{WITH RECURSIVE r(id, root) AS (SELECT id, id FROM o.dim UNION
 		SELECT d.id, r.root FROM o.dim d JOIN r ON d.parent = r.id) SELECT id, root FROM r},
+	hops => q{WITH RECURSIVE r AS (SELECT a, b FROM o.bag UNION
+		SELECT r.a, x.b FROM r JOIN o.bag x ON x.a = r.b WHERE x.c = 'c1') SELECT a, b FROM r},
+	steps => q{WITH RECURSIVE r AS (SELECT b AS first, a AS last, 0 AS n, c FROM o.bag UNION ALL
+		SELECT r.first, x.b, r.n + 1, r.c || x.c FROM r JOIN o.bag x ON x.a = r.last JOIN o.dim d ON d.id = x.b
+		WHERE r.n < 2 AND x.c = 'c2') SELECT first, n, c, count(*) AS k FROM r GROUP BY first, n, c},
 );
 
 # Equations between views that hold at every frontier, for consistent_midflight().
