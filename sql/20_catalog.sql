@@ -20,7 +20,8 @@ CREATE TABLE derive_state.view
 	refreshes   bigint      NOT NULL DEFAULT 0,
 	created_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	key_given   boolean     NOT NULL DEFAULT false,
-	refresh_every interval
+	refresh_every interval,
+	source_key  int2[]
 );
 COMMENT ON TABLE derive_state.view IS 'one row per derived view and per stage of one; ids rise with creation, so their order is topological';
 COMMENT ON COLUMN derive_state.view.part_of IS 'for a stage: the view that it is a stage of';
@@ -29,6 +30,7 @@ COMMENT ON COLUMN derive_state.view.definition IS 'ordinary view that holds the 
 COMMENT ON COLUMN derive_state.view.state_table IS 'state of the aggregate stage, if there is one';
 COMMENT ON COLUMN derive_state.view.key IS 'column numbers of the view that identify a row; NULL: none';
 COMMENT ON COLUMN derive_state.view.key_given IS 'the key was named by the user';
+COMMENT ON COLUMN derive_state.view.source_key IS 'column numbers of the view that hold the key by which changes of its table are read, whose old rows are not logged; NULL: changes are read as rows';
 COMMENT ON COLUMN derive_state.view.rule IS 'how it is maintained: algebra, affected keys, recursion or recompute';
 COMMENT ON COLUMN derive_state.view.refreshes IS 'number of refreshes that were asked for';
 COMMENT ON COLUMN derive_state.view.refresh_every IS 'how often what is not in the log is read again; NULL: when a refresh is asked for, or for a stage: as the view says';

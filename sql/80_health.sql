@@ -8,10 +8,12 @@
 CREATE VIEW derive_state.source_identity AS
 SELECT u.view, u.source, u.leaf,
        pg_catalog.bool_and(l.relreplident OPERATOR(pg_catalog.=) 'f'
-                           OR u.attname OPERATOR(pg_catalog.=) ANY (i.columns)) AS covered,
+                           OR u.attname OPERATOR(pg_catalog.=) ANY (i.columns)
+                           OR (u.by_key AND i.columns IS NOT NULL)) AS covered,
        COALESCE(pg_catalog.bool_or(o.option OPERATOR(pg_catalog.=) 'autovacuum_enabled=false'),
                 false) AS never_vacuumed
-FROM (SELECT DISTINCT COALESCE(v.part_of, v.view) AS view, d.refobjid AS source, t.relid AS leaf, a.attname
+FROM (SELECT DISTINCT COALESCE(v.part_of, v.view) AS view, d.refobjid AS source, t.relid AS leaf, a.attname,
+             v.source_key IS NOT NULL AS by_key
       FROM derive_state.view v
            JOIN pg_catalog.pg_rewrite r ON r.ev_class OPERATOR(pg_catalog.=) v.definition
            JOIN pg_catalog.pg_depend d ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::regclass

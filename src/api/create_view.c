@@ -17,7 +17,7 @@
  *     drops all, and a cascade from a source takes the table along;
  *  5. give the table its indexes (of its key, of its parts; a stage also those that its
  *     readers look rows up by) and the trigger that refuses writes;
- *  6. set the replica identity of sources whose old rows are needed in full;
+ *  6. set the replica identity of sources whose old rows are needed in full (identity.c);
  *  7. add the catalog row.  At commit the applier learns of it and builds the view.
  *
  * What lies in derive_state is created with the rights of the bootstrap superuser,
@@ -41,7 +41,6 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
@@ -440,13 +439,12 @@ key_begins_with(NewView *view, List *columns)
 }
 
 /*
- * Gives the view's table the index by which the rows of its parts are found, if it is
- * maintained part by part; as the caller.
+ * Gives the view's table an index by which the rows of its parts, or those with a key of its
+ * source, are found, if need be; as the caller.
  */
 static void
-create_lookup_index(NewView *view)
+create_lookup_index(NewView *view, List *lookup, const char *label)
 {
-	List *lookup = view->plan->stage->lookup;
 	Oid schema = get_namespace_oid(view->schema, false);
 	StringInfoData columns;
 	char *name;
@@ -459,7 +457,7 @@ create_lookup_index(NewView *view)
 		appendStringInfo(
 			&columns, "%s%s", columns.len > 0 ? ", " : "",
 			quote_identifier(get_attname(view->row.view, lfirst_int(lc), false)));
-	name = ChooseRelationName(view->name, NULL, "part", schema, false);
+	name = ChooseRelationName(view->name, NULL, label, schema, false);
 	run(psprintf("CREATE INDEX %s ON %s (%s)", quote_identifier(name),
 				 quote_qualified_identifier(view->schema, view->name), columns.data));
 	depend_on_target(view, RelationRelationId, get_relname_relid(name, schema));
@@ -470,121 +468,9 @@ void
 derive_new_view_create_indexes(NewView *view)
 {
 	create_key_index(view);
-	create_lookup_index(view);
-}
-
-/* ---------- replica identity ---------- */
-
-/*
- * Says whether the old rows that a table logs contain the given columns: all of
- * them do, or they are part of its identity's index.
- */
-static bool
-identity_covers(Relation rel, Bitmapset *columns)
-{
-	Bitmapset *identity;
-	bool covered;
-
-	if (rel->rd_rel->relreplident == REPLICA_IDENTITY_FULL)
-		return true;
-	identity = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_IDENTITY_KEY);
-	covered = true;
-	for (int attnum = -1; (attnum = bms_next_member(columns, attnum)) >= 0;)
-		covered &= bms_is_member(attnum - FirstLowInvalidHeapAttributeNumber, identity);
-	bms_free(identity);
-	return covered;
-}
-
-/* Sets a table's replica identity to FULL if the caller may. */
-static void
-set_identity(Oid relid)
-{
-	char *qualified = quote_qualified_identifier(
-		get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
-
-	if (!pg_class_ownercheck(relid, GetUserId()))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("table \"%s\" does not log old rows in full", get_rel_name(relid)),
-			 errdetail("Deleted and updated rows must be known to maintain the view."),
-			 errhint("Let its owner run: ALTER TABLE %s REPLICA IDENTITY FULL;",
-					 qualified)));
-	run(psprintf("ALTER TABLE %s REPLICA IDENTITY FULL", qualified));
-	ereport(
-		NOTICE,
-		(errmsg("replica identity of table \"%s\" is set to FULL", get_rel_name(relid)),
-		 errdetail("Deleted and updated rows must be known to maintain the view.")));
-}
-
-/* Makes sure that a leaf table logs old rows with the columns of its root. */
-static void
-check_leaf_identity(Oid root, Oid leaf, Bitmapset *columns)
-{
-	Relation rel = table_open(leaf, AccessShareLock);
-	Bitmapset *own = NULL;
-	bool covered;
-
-	for (int attnum = -1; (attnum = bms_next_member(columns, attnum)) >= 0;)
-		own = bms_add_member(own, get_attnum(leaf, get_attname(root, attnum, false)));
-	covered = identity_covers(rel, own);
-	table_close(rel, AccessShareLock);
-	if (!covered)
-		set_identity(leaf);
-}
-
-/* Makes sure that a table, and each one below it, logs old rows with some columns. */
-static void
-check_identity(Oid relid, Bitmapset *columns)
-{
-	ListCell *lc;
-
-	foreach (lc, find_all_inheritors(relid, AccessShareLock, NULL))
-		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
-			check_leaf_identity(relid, lfirst_oid(lc), columns);
-}
-
-/* Makes sure that a table logs old rows in full, see view_functions.h. */
-void
-derive_api_require_full_identity(Oid relid)
-{
-	Relation rel = table_open(relid, NoLock);
-	Bitmapset *columns = NULL;
-
-	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
-		if (!TupleDescAttr(RelationGetDescr(rel), i)->attisdropped)
-			columns = bms_add_member(columns, i + 1);
-	table_close(rel, NoLock);
-	SPI_connect();
-	check_identity(relid, columns);
-	SPI_finish();
-}
-
-/*
- * Makes sure that all sources log old rows as far as the view needs them.  A stage that
- * reads no deltas, or none in which rows leave, only needs to hear that something changed,
- * which every identity tells it.
- */
-void
-derive_new_view_check_identities(NewView *view)
-{
-	ListCell *lc;
-
-	if ((view->root != NULL && view->root->explain) ||
-		view->plan->rule == RULE_RECURSION || !derive_plan_reads_deltas(view->plan))
-		return;
-
-	foreach (lc, view->plan->sources)
-	{
-		PlanSource *source = lfirst(lc);
-
-		if (derive_catalog_has_view(source->relid))
-			continue;
-		if (source->only)
-			check_leaf_identity(source->relid, source->relid, source->columns);
-		else
-			check_identity(source->relid, source->columns);
-	}
+	create_lookup_index(view, view->plan->stage->lookup, "part");
+	if (!equal(view->row.source_key, view->plan->stage->lookup))
+		create_lookup_index(view, view->row.source_key, "source");
 }
 
 /* ---------- the function ---------- */
@@ -666,6 +552,7 @@ create_stage(Query *block, void *arg)
 	stage->schema = DERIVE_STATE_SCHEMA;
 	stage->query = stage->block = block;
 	stage->plan = derive_plan_make(copyObject(block), NULL);
+	stage->row.source_key = derive_new_view_follow_keys(stage->plan);
 	check_plannable(stage->plan);
 	stage->row.key = stage->plan->key;
 	stage->row.paused = root->row.paused;
@@ -798,6 +685,7 @@ derive_new_view_make_stages(NewView *view)
 		view->block = view->query;
 	drop_unused_stages(view);
 	view->plan = derive_plan_make(copyObject(view->block), NULL);
+	view->row.source_key = derive_new_view_follow_keys(view->plan);
 	check_plannable(view->plan);
 	foreach (lc, view->stages)
 		index_stages(((NewView *) lfirst(lc))->plan);

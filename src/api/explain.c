@@ -77,6 +77,7 @@ plan_of(CatalogView *view)
 	AcquireRewriteLocks(query, true, false);
 	derive_owner_enter(&scope, derive_api_owner(view->view));
 	plan = derive_plan_make(query, NULL);
+	derive_plan_follow_keys(plan, view->source_key);
 	derive_owner_leave(&scope);
 	plan->key = view->key;
 	plan->view = view->view;

@@ -31,13 +31,21 @@ typedef struct NewView
 /* Cuts the view's query into blocks and makes their stages; plans the last block. */
 extern void derive_new_view_make_stages(NewView *view);
 
-/* Makes sure that all sources log old rows as far as the view needs them. */
-extern void derive_new_view_check_identities(NewView *view);
-
 /* Gives the view's table the indexes by which rows and parts are found. */
 extern void derive_new_view_create_indexes(NewView *view);
 
 /* Creates what holds a block, if it is not the query, and the state of an aggregate. */
 extern void derive_new_view_create_block(NewView *view, Oid owner);
+
+/* These are in identity.c. */
+
+/*
+ * Makes a plan follow the keys of changed rows if its table does not log old rows as far as
+ * they are read, but a key that the plan shows; returns the columns that show it, or NIL.
+ */
+extern List *derive_new_view_follow_keys(ViewPlan *plan);
+
+/* Makes sure that all sources log old rows as far as the view needs them. */
+extern void derive_new_view_check_identities(NewView *view);
 
 #endif /* DERIVE_API_NEW_VIEW_H */

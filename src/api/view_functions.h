@@ -22,6 +22,8 @@ extern const char *derive_api_reason(Oid view, const char *reason);
 /* create_view.c */
 extern List *derive_api_explain_query(char *text);
 
+/* identity.c */
+
 /*
  * Makes sure that a table and its partitions log old rows in full: sets the replica identity
  * if the current user may, or throws.

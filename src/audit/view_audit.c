@@ -364,7 +364,7 @@ imagine_delta(ViewAudit *audit, Imagined *imagined, int source)
 	Oid leaf = random_leaf(read);
 
 	imagined->delta = derive_delta_find(&audit->view->cohort->deltas, read->relid,
-										read->only);
+										read->only, read->keys_only);
 	if (imagined->delta == NULL || !OidIsValid(leaf))
 		return false;
 	imagined->wanted = audit->wanted;

@@ -31,6 +31,29 @@ read_number(const char **from)
 	return number;
 }
 
+/* Appends a set of columns. */
+static void
+write_columns(StringInfo to, Bitmapset *columns)
+{
+	int column = -1;
+
+	write_number(to, bms_num_members(columns));
+	while ((column = bms_next_member(columns, column)) >= 0)
+		write_number(to, column);
+}
+
+/* Reads a set of columns and moves on. */
+static Bitmapset *
+read_columns(const char **from)
+{
+	Bitmapset *columns = NULL;
+	uint32 ncolumns = read_number(from);
+
+	for (uint32 i = 0; i < ncolumns; i++)
+		columns = bms_add_member(columns, read_number(from));
+	return columns;
+}
+
 void
 derive_interest_write(StringInfo to, List *interest)
 {
@@ -40,13 +63,12 @@ derive_interest_write(StringInfo to, List *interest)
 	foreach (lc, interest)
 	{
 		InterestItem *item = lfirst(lc);
-		int column = -1;
 
 		write_number(to, item->source);
 		write_number(to, item->every);
-		write_number(to, bms_num_members(item->columns));
-		while ((column = bms_next_member(item->columns, column)) >= 0)
-			write_number(to, column);
+		write_number(to, item->rows);
+		write_columns(to, item->columns);
+		write_columns(to, item->keys);
 	}
 }
 
@@ -59,14 +81,12 @@ derive_interest_read(const char *data)
 	for (uint32 i = 0; i < nitems; i++)
 	{
 		InterestItem *item = palloc(sizeof(InterestItem));
-		uint32 ncolumns;
 
 		item->source = read_number(&data);
 		item->every = read_number(&data) != 0;
-		item->columns = NULL;
-		ncolumns = read_number(&data);
-		for (uint32 j = 0; j < ncolumns; j++)
-			item->columns = bms_add_member(item->columns, read_number(&data));
+		item->rows = read_number(&data) != 0;
+		item->columns = read_columns(&data);
+		item->keys = read_columns(&data);
 		interest = lappend(interest, item);
 	}
 	return interest;

@@ -23,6 +23,9 @@
  *    it is complete and flattened.  Otherwise it holds the identity's columns, and an
  *    update that left these alone has none: then an update is of no interest if all
  *    wanted columns belong to the identity.
+ * Where views take keys instead, a change is the key that the row had and the one that it
+ * has.  The identity must hold the key's columns, and then it says both: an update
+ * without an old tuple has left the key alone.
  * Whatever cannot be had makes a LOST record, once per source and transaction, and
  * the rest of that transaction's changes of that source is left out.
  *
@@ -169,15 +172,27 @@ send_begin(ReorderBufferTXN *txn)
 	begun = true;
 }
 
-/* Sends LOST for a source, unless it has been sent in this transaction. */
+/* Sends LOST for a source's rows or keys, unless it has been sent in this transaction. */
 static void
-send_lost(ReorderBufferTXN *txn, MapSource *source, const char *reason)
+send_lost(ReorderBufferTXN *txn, MapSource *source, bool keys_only, const char *reason)
 {
-	if (source->lost_in == derive_map_transaction(map))
+	uint64 *lost_in = keys_only ? &source->keys_lost_in : &source->lost_in;
+
+	if (*lost_in == derive_map_transaction(map))
 		return;
-	source->lost_in = derive_map_transaction(map);
+	*lost_in = derive_map_transaction(map);
 	send_begin(txn);
-	derive_wire_put_lost(records(), source->source, reason);
+	derive_wire_put_lost(records(), source->source, keys_only, reason);
+}
+
+/* Sends LOST for all that is wanted of a source. */
+static void
+send_all_lost(ReorderBufferTXN *txn, MapSource *source, const char *reason)
+{
+	if (source->rows)
+		send_lost(txn, source, false, reason);
+	if (source->keys != NULL)
+		send_lost(txn, source, true, reason);
 }
 
 /* Sends COMMIT if BEGIN has been sent. */
@@ -250,7 +265,8 @@ plugin_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr com
 	ListCell *lc;
 
 	foreach (lc, derive_watch_commit(watch, map, txn))
-		send_lost(txn, lfirst(lc), "a table below it was attached, detached or dropped");
+		send_all_lost(txn, lfirst(lc),
+					  "a table below it was attached, detached or dropped");
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(change_context);
 	if (spool)
@@ -385,6 +401,21 @@ is_too_large(const RowChange *change, const MapFeed *feed)
 	return size > MAX_ROWS_SIZE;
 }
 
+/* Returns true if a column of the key that a feed wants is NULL, before or since. */
+static bool
+has_null_key(const RowChange *change, const MapFeed *feed)
+{
+	for (int i = 0; i < feed->layout->layout.ncolumns; i++)
+	{
+		int at = feed->attnums[i] - 1;
+
+		if ((change->old_tuple != NULL && change->entry->old_slot->tts_isnull[at]) ||
+			(change->new_tuple != NULL && change->entry->new_slot->tts_isnull[at]))
+			return true;
+	}
+	return false;
+}
+
 /* Returns why a feed cannot get this change, or NULL. */
 static const char *
 why_lost(RowChange *change, const MapFeed *feed)
@@ -395,8 +426,11 @@ why_lost(RowChange *change, const MapFeed *feed)
 		return "a new row was not logged";
 	if (change->has_old && !change->entry->identity_full && !feed->covered)
 		return "its replica identity does not hold all columns that a view reads";
-	if (change->has_old && change->old_tuple == NULL && feed->layout->layout.ncolumns > 0)
+	if (change->has_old && change->old_tuple == NULL &&
+		feed->layout->layout.ncolumns > 0 && !(feed->keys_only && change->has_new))
 		return "an old row was not logged";
+	if (feed->keys_only && has_null_key(change, feed))
+		return "a column of the key that a view reads is NULL";
 	if (change->has_new && !flatten_feed(change, feed))
 		return "an out-of-line value was not logged";
 	if (is_too_large(change, feed))
@@ -408,20 +442,38 @@ why_lost(RowChange *change, const MapFeed *feed)
 static bool
 is_irrelevant(const RowChange *change, const MapFeed *feed)
 {
-	if (feed->source->lost_in == derive_map_transaction(map) && !feed->source->every)
+	uint64 transaction = derive_map_transaction(map);
+
+	if (feed->keys_only) /* what else changed of the row is not known here */
+		return feed->source->keys_lost_in == transaction;
+	if (feed->source->lost_in == transaction && !feed->source->every)
 		return true;
 	/* the identity, with all that is wanted, was left alone */
 	return change->has_old && change->has_new && change->old_tuple == NULL &&
 		   feed->covered && !feed->broken;
 }
 
+/* Forms what a feed's source gets of a change, as far as there is something. */
+static void
+form_rows(RowChange *change, const MapFeed *feed, MinimalTuple *old_row,
+		  MinimalTuple *new_row)
+{
+	MapEntry *entry = change->entry;
+	bool has_old = change->has_old;
+
+	if (feed->keys_only)
+		has_old = change->old_tuple != NULL &&
+				  !(change->has_new && is_unchanged(entry, feed));
+	*old_row = has_old ? form_row(feed, feed->keys_only ? 1 : -1, entry->old_slot) : NULL;
+	*new_row = change->has_new ? form_row(feed, 1, entry->new_slot) : NULL;
+}
+
 /* Sends one change to one source. */
 static void
 send_change(ReorderBufferTXN *txn, RowChange *change, MapFeed *feed)
 {
-	MapEntry *entry = change->entry;
-	MinimalTuple old_row = NULL;
-	MinimalTuple new_row = NULL;
+	MinimalTuple old_row;
+	MinimalTuple new_row;
 	const char *lost;
 
 	if (is_irrelevant(change, feed))
@@ -429,18 +481,15 @@ send_change(ReorderBufferTXN *txn, RowChange *change, MapFeed *feed)
 	lost = why_lost(change, feed);
 	if (lost)
 	{
-		if (feed->source->every) /* each one that is missing counts */
+		if (feed->source->every && !feed->keys_only) /* each one that is missing counts */
 			feed->source->lost_in = 0;
-		send_lost(txn, feed->source, lost);
+		send_lost(txn, feed->source, feed->keys_only, lost);
 		return;
 	}
-	if (change->has_old && change->has_new && !feed->source->every &&
-		is_unchanged(entry, feed))
+	if (change->has_old && change->has_new && !feed->source->every && !feed->keys_only &&
+		is_unchanged(change->entry, feed))
 		return;
-	if (change->has_old)
-		old_row = form_row(feed, -1, entry->old_slot);
-	if (change->has_new)
-		new_row = form_row(feed, 1, entry->new_slot);
+	form_rows(change, feed, &old_row, &new_row);
 
 	send_begin(txn);
 	if (!feed->layout->sent)
@@ -480,7 +529,7 @@ table_rewritten(ReorderBufferTXN *txn, Oid table)
 		return;
 	entry = derive_map_lookup(map, rel);
 	for (int i = 0; i < entry->nfeeds; i++)
-		send_lost(txn, entry->feeds[i].source, "it was rewritten");
+		send_all_lost(txn, entry->feeds[i].source, "it was rewritten");
 	RelationClose(rel);
 }
 
@@ -664,9 +713,10 @@ plugin_stream_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 	if (derive_spool_interest_version(committed) != derive_map_interest_version(map))
 		lose_spooled(committed);
 	foreach (lc, derive_spool_lost(committed))
-		derive_wire_put_lost(
-			derive_spool_buffer(committed, txn->xid), lfirst_oid(lc),
-			"a partition or the views changed during a large transaction");
+		for (int keys_only = 0; keys_only <= 1; keys_only++)
+			derive_wire_put_lost(
+				derive_spool_buffer(committed, txn->xid), lfirst_oid(lc), keys_only,
+				"a partition or the views changed during a large transaction");
 	send_spool(txn, committed);
 	if (begun)
 		end_transaction(txn, commit_lsn);

@@ -143,6 +143,16 @@ make_table(RelationMap *map, const char *name, Size entry_size)
 	return hash_create(name, 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
+/* Makes a new source one that nothing is wanted of. */
+static void
+clear_source(MapSource *source)
+{
+	Oid relid = source->source;
+
+	memset(source, 0, sizeof(MapSource));
+	source->source = relid;
+}
+
 /* Makes every change of a relation one of interest. */
 static void
 want_every(RelationMap *map, Oid relid)
@@ -151,10 +161,8 @@ want_every(RelationMap *map, Oid relid)
 	MapSource *source = hash_search(map->sources, &relid, HASH_ENTER, &found);
 
 	if (!found)
-	{
-		source->columns = NULL;
-		source->lost_in = 0;
-	}
+		clear_source(source);
+	source->rows = true;
 	source->every = true;
 }
 
@@ -179,9 +187,11 @@ derive_map_set_interest(RelationMap *map, List *interest, uint32 version)
 		InterestItem *item = lfirst(lc);
 		MapSource *source = hash_search(map->sources, &item->source, HASH_ENTER, NULL);
 
+		clear_source(source);
+		source->rows = item->rows || item->every;
 		source->columns = bms_copy(item->columns);
 		source->every = item->every;
-		source->lost_in = 0;
+		source->keys = bms_copy(item->keys);
 		if (item->every)
 			map->announced = list_delete_oid(map->announced, item->source);
 	}
@@ -327,9 +337,10 @@ enter(RelationMap *map, Oid relid)
 
 /* Returns a layout that the applier knows or will know, like the given one. */
 static MapLayout *
-share_layout(RelationMap *map, Oid source, bool inherited, int ncolumns,
+share_layout(RelationMap *map, const MapFeed *feed, bool inherited, int ncolumns,
 			 AttrNumber *attnums, TupleDesc desc)
 {
+	Oid source = feed->source->source;
 	ListCell *lc;
 	MemoryContext old;
 	MapLayout *shared;
@@ -338,6 +349,7 @@ share_layout(RelationMap *map, Oid source, bool inherited, int ncolumns,
 	{
 		shared = lfirst(lc);
 		if (shared->layout.source == source && shared->layout.inherited == inherited &&
+			shared->layout.keys_only == feed->keys_only &&
 			shared->layout.ncolumns == ncolumns &&
 			memcmp(shared->layout.attnums, attnums, sizeof(AttrNumber) * ncolumns) == 0 &&
 			equalTupleDescs(shared->layout.desc, desc))
@@ -349,6 +361,7 @@ share_layout(RelationMap *map, Oid source, bool inherited, int ncolumns,
 	shared->layout.id = map->next_layout++;
 	shared->layout.source = source;
 	shared->layout.inherited = inherited;
+	shared->layout.keys_only = feed->keys_only;
 	shared->layout.ncolumns = ncolumns;
 	shared->layout.attnums = palloc(sizeof(AttrNumber) * Max(ncolumns, 1));
 	memcpy(shared->layout.attnums, attnums, sizeof(AttrNumber) * ncolumns);
@@ -373,13 +386,14 @@ match_attribute(TupleDesc desc, Form_pg_attribute wanted)
 	return InvalidAttrNumber;
 }
 
-/* Returns the columns that a source's rows have, as far as they are known to be wanted. */
+/* Returns the columns that a feed's rows have, as far as they are known to be wanted. */
 static Bitmapset *
-wanted_columns(const MapSource *source, TupleDesc desc)
+wanted_columns(const MapFeed *feed, TupleDesc desc)
 {
-	Bitmapset *columns = bms_copy(source->columns);
+	Bitmapset *columns = bms_copy(feed->keys_only ? feed->source->keys
+												  : feed->source->columns);
 
-	if (source->every)
+	if (feed->source->every && !feed->keys_only)
 		for (int i = 0; i < desc->natts; i++)
 			if (!TupleDescAttr(desc, i)->attisdropped)
 				columns = bms_add_member(columns, i + 1);
@@ -393,7 +407,7 @@ match_columns(RelationMap *map, MapFeed *feed, Relation rel, Relation source)
 	TupleDesc desc = RelationGetDescr(source);
 	int ncolumns = 0;
 	int column = -1;
-	Bitmapset *columns = wanted_columns(feed->source, desc);
+	Bitmapset *columns = wanted_columns(feed, desc);
 	AttrNumber *attnums = palloc(sizeof(AttrNumber) * Max(bms_num_members(columns), 1));
 
 	feed->attnums = palloc(sizeof(AttrNumber) * Max(bms_num_members(columns), 1));
@@ -411,8 +425,7 @@ match_columns(RelationMap *map, MapFeed *feed, Relation rel, Relation source)
 			return false;
 		ncolumns++;
 	}
-	feed->layout = share_layout(map, feed->source->source, rel != source, ncolumns,
-								attnums,
+	feed->layout = share_layout(map, feed, rel != source, ncolumns, attnums,
 								derive_layout_make_desc(desc, ncolumns, attnums));
 	return true;
 }
@@ -431,7 +444,7 @@ is_covered(const MapFeed *feed, Bitmapset *identity)
 /* Adds a feed from rel to one source; allocates in CurrentMemoryContext. */
 static void
 add_feed(RelationMap *map, MapEntry *entry, Relation rel, MapSource *source,
-		 Bitmapset *identity)
+		 bool keys_only, Bitmapset *identity)
 {
 	MapFeed *feed = &entry->feeds[entry->nfeeds++];
 	bool own = RelationGetRelid(rel) == source->source;
@@ -439,6 +452,7 @@ add_feed(RelationMap *map, MapEntry *entry, Relation rel, MapSource *source,
 
 	memset(feed, 0, sizeof(MapFeed));
 	feed->source = source;
+	feed->keys_only = keys_only;
 	if (!RelationIsValid(source_rel))
 		feed->broken = "it is gone";
 	else if (!match_columns(map, feed, rel, source_rel))
@@ -550,9 +564,16 @@ fill(RelationMap *map, MapEntry *entry, Relation rel)
 	entry->context = AllocSetContextCreate(map->context, "pg_derive relation",
 										   ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(entry->context);
-	entry->feeds = palloc(sizeof(MapFeed) * list_length(fed));
+	entry->feeds = palloc(sizeof(MapFeed) * list_length(fed) * 2);
 	foreach (lc, fed)
-		add_feed(map, entry, rel, lfirst(lc), identity);
+	{
+		MapSource *source = lfirst(lc);
+
+		if (source->rows)
+			add_feed(map, entry, rel, source, false, identity);
+		if (source->keys != NULL)
+			add_feed(map, entry, rel, source, true, identity);
+	}
 	prepare_deforming(entry, rel);
 	MemoryContextSwitchTo(old);
 }

@@ -15,10 +15,13 @@
 /* A source of interest. */
 typedef struct MapSource
 {
-	Oid source; /* hash key */
-	Bitmapset *columns;
+	Oid source;			/* hash key */
+	bool rows;			/* rows are wanted */
+	Bitmapset *columns; /* of these */
 	bool every;		 /* all columns, whatever they are, and updates that change nothing */
+	Bitmapset *keys; /* columns of the key, if keys are wanted; else NULL */
 	uint64 lost_in;	 /* number of the transaction in which a LOST was sent */
+	uint64 keys_lost_in; /* likewise, for who takes keys */
 	uint64 stray_in; /* the last one that fed it rows of what then did not belong to it */
 } MapSource;
 
@@ -29,10 +32,14 @@ typedef struct MapLayout
 	bool sent;
 } MapLayout;
 
-/* One source that a relation's rows feed: the relation itself or an ancestor. */
+/*
+ * One source that a relation's rows feed, the relation itself or an ancestor: with rows,
+ * or with their keys.  A source may have a feed of each kind.
+ */
 typedef struct MapFeed
 {
 	MapSource *source;
+	bool keys_only;
 	MapLayout *layout;	 /* NULL: rows cannot be formed, see broken */
 	const char *broken;	 /* why every change is LOST, or NULL */
 	AttrNumber *attnums; /* [ncolumns], of the relation */

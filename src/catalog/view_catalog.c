@@ -42,7 +42,7 @@ static const char view_columns[] =
 	" p.state, p.reason, p.frontier::pg_catalog.text, p.refreshes, v.xmin,"
 	" p.frontier_lsn, v.part_of::pg_catalog.oid, v.query::pg_catalog.oid,"
 	" (pg_catalog.date_part('epoch', w.refresh_every)"
-	" OPERATOR(pg_catalog.*) 1000)::pg_catalog.int8, v.key_given"
+	" OPERATOR(pg_catalog.*) 1000)::pg_catalog.int8, v.key_given, v.source_key"
 	" FROM derive_state.view v"
 	" JOIN derive_state.view w"
 	" ON w.view OPERATOR(pg_catalog.=) COALESCE(v.part_of, v.view)"
@@ -192,6 +192,7 @@ view_from_tuple(HeapTuple tuple, TupleDesc desc)
 	v->query = get_oid(tuple, desc, 15);
 	v->refresh_every = get_int64(tuple, desc, 16);
 	v->key_given = DatumGetBool(SPI_getbinval(tuple, desc, 17, &isnull));
+	v->source_key = get_int2_list(tuple, desc, 18);
 	return v;
 }
 
@@ -446,10 +447,10 @@ key_datum(List *key)
 void
 derive_catalog_insert_view(const CatalogNewView *row)
 {
-	Oid types[11] = {OIDOID,  INT8OID, OIDOID, OIDOID,		INT2ARRAYOID, TEXTOID,
-					 BOOLOID, OIDOID,  OIDOID, INTERVALOID, BOOLOID};
-	Datum values[11];
-	char nulls[12] = "           ";
+	Oid types[12] = {OIDOID,  INT8OID, OIDOID, OIDOID,		INT2ARRAYOID, TEXTOID,
+					 BOOLOID, OIDOID,  OIDOID, INTERVALOID, BOOLOID,	  INT2ARRAYOID};
+	Datum values[12];
+	char nulls[13] = "            ";
 
 	values[0] = ObjectIdGetDatum(row->view);
 	values[1] = Int64GetDatum(row->id);
@@ -462,6 +463,7 @@ derive_catalog_insert_view(const CatalogNewView *row)
 	values[8] = ObjectIdGetDatum(row->query);
 	values[9] = IntervalPGetDatum(row->refresh_every);
 	values[10] = BoolGetDatum(row->key_given);
+	values[11] = key_datum(row->source_key);
 	if (row->refresh_every == NULL)
 		nulls[9] = 'n';
 	if (!OidIsValid(row->state_table))
@@ -470,13 +472,16 @@ derive_catalog_insert_view(const CatalogNewView *row)
 		nulls[4] = 'n';
 	if (!OidIsValid(row->part_of))
 		nulls[7] = 'n';
+	if (row->source_key == NIL)
+		nulls[11] = 'n';
 
 	SPI_connect();
 	execute_trusted(
 		"INSERT INTO derive_state.view"
 		" (view, id, definition, state_table, key, rule, paused, part_of, query,"
-		" refresh_every, key_given) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-		11, types, values, nulls, SPI_OK_INSERT);
+		" refresh_every, key_given, source_key)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+		12, types, values, nulls, SPI_OK_INSERT);
 	SPI_finish();
 }
 
@@ -527,9 +532,9 @@ derive_catalog_ask_refresh(Oid view)
 void
 derive_catalog_redefine_view(const CatalogNewView *row)
 {
-	Oid types[6] = {OIDOID, INT8OID, OIDOID, OIDOID, INT2ARRAYOID, TEXTOID};
-	Datum values[6];
-	char nulls[7] = "      ";
+	Oid types[7] = {OIDOID, INT8OID, OIDOID, OIDOID, INT2ARRAYOID, TEXTOID, INT2ARRAYOID};
+	Datum values[7];
+	char nulls[8] = "       ";
 
 	values[0] = ObjectIdGetDatum(row->view);
 	values[1] = Int64GetDatum(row->id);
@@ -537,16 +542,19 @@ derive_catalog_redefine_view(const CatalogNewView *row)
 	values[3] = ObjectIdGetDatum(row->state_table);
 	values[4] = key_datum(row->key);
 	values[5] = CStringGetTextDatum(row->rule);
+	values[6] = key_datum(row->source_key);
 	if (!OidIsValid(row->state_table))
 		nulls[3] = 'n';
 	if (row->key == NIL)
 		nulls[4] = 'n';
+	if (row->source_key == NIL)
+		nulls[6] = 'n';
 
 	SPI_connect();
 	execute_trusted("UPDATE derive_state.view SET id = $2, definition = $3,"
-					" state_table = $4, key = $5, rule = $6"
+					" state_table = $4, key = $5, rule = $6, source_key = $7"
 					" WHERE view OPERATOR(pg_catalog.=) $1",
-					6, types, values, nulls, SPI_OK_UPDATE);
+					7, types, values, nulls, SPI_OK_UPDATE);
 	SPI_finish();
 }
 

@@ -20,12 +20,13 @@ typedef struct CatalogView
 {
 	Oid view;
 	int64 id;
-	Oid part_of;	 /* of a stage: its view; else InvalidOid */
-	Oid query;		 /* ordinary view that holds the query */
-	Oid definition;	 /* ordinary view that holds the block that is maintained */
-	Oid state_table; /* InvalidOid: none */
-	List *key;		 /* int list of attnos; NIL: none */
-	bool key_given;	 /* by the user */
+	Oid part_of;	  /* of a stage: its view; else InvalidOid */
+	Oid query;		  /* ordinary view that holds the query */
+	Oid definition;	  /* ordinary view that holds the block that is maintained */
+	Oid state_table;  /* InvalidOid: none */
+	List *key;		  /* int list of attnos; NIL: none */
+	List *source_key; /* likewise: the key by which changes of its source are read */
+	bool key_given;	  /* by the user */
 	bool paused;
 	int64 refreshes; /* asked for */
 	int64
@@ -62,6 +63,7 @@ typedef struct CatalogNewView
 	Oid definition;
 	Oid state_table;
 	List *key;
+	List *source_key; /* NIL: changes are read as rows */
 	bool key_given;
 	const char *rule;
 	bool paused;

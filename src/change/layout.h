@@ -8,6 +8,10 @@
  * layout names the source and these columns with their types as they were when
  * the row was written; it is sent before the first row of its shape.
  *
+ * Keys are rows of a layout of their own: the columns are those of a key of the source,
+ * the sign is always +1, and a change has the key that the row had, unless it is the
+ * same, and the one that it has.  Views that look the rows up themselves take them.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef DERIVE_CHANGE_LAYOUT_H
@@ -25,6 +29,7 @@ typedef struct RowLayout
 	uint32 id;		/* unique within the life of a decoder */
 	Oid source;		/* relation whose rows these are (root of a tree) */
 	bool inherited; /* they are stored in a table below: no rows of ONLY the source */
+	bool keys_only; /* these are keys */
 	int ncolumns;
 	AttrNumber *attnums; /* [ncolumns], of the source, ascending */
 	TupleDesc desc;		 /* 1 + ncolumns attributes: sign, then the columns */
@@ -34,7 +39,9 @@ typedef struct RowLayout
 typedef struct InterestItem
 {
 	Oid source;
-	Bitmapset *columns;
+	bool rows;			/* rows are wanted */
+	Bitmapset *columns; /* of these */
+	Bitmapset *keys;	/* columns of the key, if keys are wanted, too */
 	bool every; /* all columns, whatever they are, and updates that change nothing */
 } InterestItem;
 

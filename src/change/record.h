@@ -55,8 +55,9 @@ typedef struct StreamRecord
 	/* CHANGE, TRUNCATE, LOST */
 	const RowLayout *layout; /* CHANGE; lives as long as the stream */
 	Oid source;
+	bool keys_only;		  /* CHANGE, LOST: what views get that take keys */
 	const char *reason;	  /* LOST: why, as the end of a sentence about the source */
-	MinimalTuple old_row; /* NULL: insert */
+	MinimalTuple old_row; /* NULL: insert; of keys: or the key is as it was */
 	MinimalTuple new_row; /* NULL: delete */
 
 	/* MESSAGE */

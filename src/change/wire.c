@@ -30,6 +30,7 @@ typedef struct WireHeader
 
 #define WIRE_SLOT_CREATED 0x01
 #define WIRE_TRANSACTIONAL 0x02
+#define WIRE_KEYS_ONLY 0x04
 
 typedef struct WireHello
 {
@@ -52,6 +53,7 @@ typedef struct WireLayout
 	uint32 id;
 	Oid source;
 	bool inherited;
+	bool keys_only;
 	int32 ncolumns;
 	/* ncolumns + 1 attributes (fixed part) and ncolumns attnums follow */
 } WireLayout;
@@ -187,6 +189,7 @@ derive_wire_put_layout(WireBuffer *buffer, const RowLayout *layout)
 	wire->id = layout->id;
 	wire->source = layout->source;
 	wire->inherited = layout->inherited;
+	wire->keys_only = layout->keys_only;
 	wire->ncolumns = layout->ncolumns;
 	for (int i = 0; i <= layout->ncolumns; i++)
 	{
@@ -202,7 +205,8 @@ derive_wire_put_change(WireBuffer *buffer, const RowLayout *layout, MinimalTuple
 {
 	Size old_len = old_row ? old_row->t_len : 0;
 	Size new_len = new_row ? new_row->t_len : 0;
-	WireChange *change = put(buffer, STREAM_CHANGE, 0,
+	WireChange *change = put(buffer, STREAM_CHANGE,
+							 layout->keys_only ? WIRE_KEYS_ONLY : 0,
 							 MAXALIGN(sizeof(WireChange)) + MAXALIGN(old_len) + new_len);
 	char *at = (char *) change + MAXALIGN(sizeof(WireChange));
 
@@ -225,10 +229,11 @@ derive_wire_put_truncate(WireBuffer *buffer, Oid source)
 }
 
 void
-derive_wire_put_lost(WireBuffer *buffer, Oid source, const char *reason)
+derive_wire_put_lost(WireBuffer *buffer, Oid source, bool keys_only, const char *reason)
 {
 	Size size = strlen(reason) + 1;
-	WireSource *lost = put(buffer, STREAM_LOST, 0, sizeof(WireSource) + size);
+	WireSource *lost = put(buffer, STREAM_LOST, keys_only ? WIRE_KEYS_ONLY : 0,
+						   sizeof(WireSource) + size);
 
 	lost->source = source;
 	memcpy(lost + 1, reason, size);
@@ -319,6 +324,7 @@ derive_wire_get(const char *data, StreamRecord *record, uint32 *layout_id)
 	record->kind = header->kind;
 	record->raw = data;
 	record->raw_len = header->length;
+	record->keys_only = (header->flags & WIRE_KEYS_ONLY) != 0;
 	*layout_id = 0;
 	switch (record->kind)
 	{
@@ -360,6 +366,7 @@ derive_wire_get_layout(const char *data)
 	layout->id = wire->id;
 	layout->source = wire->source;
 	layout->inherited = wire->inherited;
+	layout->keys_only = wire->keys_only;
 	layout->ncolumns = wire->ncolumns;
 	layout->desc = CreateTemplateTupleDesc(wire->ncolumns + 1);
 	for (int i = 0; i <= wire->ncolumns; i++)

@@ -38,7 +38,8 @@ extern void derive_wire_put_layout(WireBuffer *buffer, const RowLayout *layout);
 extern void derive_wire_put_change(WireBuffer *buffer, const RowLayout *layout,
 								   MinimalTuple old_row, MinimalTuple new_row);
 extern void derive_wire_put_truncate(WireBuffer *buffer, Oid source);
-extern void derive_wire_put_lost(WireBuffer *buffer, Oid source, const char *reason);
+extern void
+derive_wire_put_lost(WireBuffer *buffer, Oid source, bool keys_only, const char *reason);
 extern void
 derive_wire_put_message(WireBuffer *buffer, bool transactional, const char *prefix,
 						const char *content, Size content_len);

@@ -252,13 +252,16 @@ add_row(SourceDelta *delta, const RowLayout *layout, LayoutFit fit, MinimalTuple
 		add_converted(delta, layout, row);
 }
 
-/* Declares that a source's delta is incomplete; its views are recomputed. */
+/*
+ * Declares that a source's deltas, of rows or of keys, are incomplete; who reads them is
+ * recomputed.
+ */
 static void
-mark_lost(Cohort *cohort, Oid source, const char *reason)
+mark_lost(Cohort *cohort, Oid source, bool keys_only, const char *reason)
 {
 	for (int only = 0; only <= 1; only++)
 	{
-		SourceDelta *delta = derive_delta_find(&cohort->deltas, source, only);
+		SourceDelta *delta = derive_delta_find(&cohort->deltas, source, only, keys_only);
 
 		if (delta == NULL)
 			continue;
@@ -271,7 +274,8 @@ mark_lost(Cohort *cohort, Oid source, const char *reason)
 static void
 feed_change(Batch *batch, Cohort *cohort, const StreamRecord *record, bool only)
 {
-	SourceDelta *delta = derive_delta_find(&cohort->deltas, record->layout->source, only);
+	SourceDelta *delta = derive_delta_find(&cohort->deltas, record->layout->source, only,
+										   record->keys_only);
 
 	if (delta == NULL)
 		return;
@@ -282,7 +286,7 @@ feed_change(Batch *batch, Cohort *cohort, const StreamRecord *record, bool only)
 		batch->last[only].fit = layout_fit(record->layout, delta);
 	}
 	if (batch->last[only].fit == FIT_NONE)
-		mark_lost(cohort, delta->relid, "the type of a column changed");
+		mark_lost(cohort, delta->relid, delta->keys_only, "the type of a column changed");
 	if (delta->lost)
 		return;
 	add_row(delta, record->layout, batch->last[only].fit, record->old_row);
@@ -297,14 +301,15 @@ feed(Batch *batch, Cohort *cohort, const StreamRecord *record)
 	{
 		case STREAM_CHANGE:
 			feed_change(batch, cohort, record, false);
-			if (!record->layout->inherited)
+			if (!record->layout->inherited && !record->keys_only)
 				feed_change(batch, cohort, record, true);
 			break;
 		case STREAM_TRUNCATE:
-			mark_lost(cohort, record->source, "it was truncated");
+			for (int keys_only = 0; keys_only <= 1; keys_only++)
+				mark_lost(cohort, record->source, keys_only, "it was truncated");
 			break;
 		case STREAM_LOST:
-			mark_lost(cohort, record->source,
+			mark_lost(cohort, record->source, record->keys_only,
 					  "an old row was not logged in full; see its replica identity");
 			break;
 		default:

@@ -34,7 +34,7 @@
 
 /* Returns the delta of a source, or NULL if the set has none. */
 SourceDelta *
-derive_delta_find(DeltaSet *set, Oid relid, bool only)
+derive_delta_find(DeltaSet *set, Oid relid, bool only, bool keys_only)
 {
 	ListCell *lc;
 
@@ -42,7 +42,7 @@ derive_delta_find(DeltaSet *set, Oid relid, bool only)
 	{
 		SourceDelta *delta = (SourceDelta *) lfirst(lc);
 
-		if (delta->relid == relid && delta->only == only)
+		if (delta->relid == relid && delta->only == only && delta->keys_only == keys_only)
 			return delta;
 	}
 	return NULL;
@@ -267,7 +267,7 @@ cancel_rows(SourceDelta *delta)
 void
 derive_delta_net(SourceDelta *delta)
 {
-	if (delta->nrows >= NETTING_ROWS && !delta->lost)
+	if (delta->nrows >= NETTING_ROWS && !delta->lost && !delta->keys_only)
 		(void) cancel_rows(delta);
 }
 

@@ -21,7 +21,8 @@
 typedef struct SourceDelta
 {
 	Oid relid;
-	bool only;				  /* without the rows of the tables below it */
+	bool only;		/* without the rows of the tables below it */
+	bool keys_only; /* the rows are keys, see change/layout.h; one may come many times */
 	uint64 layout_generation; /* changes whenever desc does: kept plans are bound to it */
 	int ncolumns;
 	AttrNumber *attnums;   /* [ncolumns] of the source, ascending */
@@ -47,8 +48,9 @@ typedef struct DeltaSet
 } DeltaSet;
 
 
-/* Returns the delta of a relation, with what is below it or without; NULL: none. */
-extern SourceDelta *derive_delta_find(DeltaSet *set, Oid relid, bool only);
+/* Returns the delta of a relation, with what is below it or without, or its keys; NULL: none. */
+extern SourceDelta *
+derive_delta_find(DeltaSet *set, Oid relid, bool only, bool keys_only);
 
 extern void
 derive_delta_add_row(SourceDelta *delta, MinimalTuple row); /* row has desc's shape */

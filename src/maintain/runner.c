@@ -210,7 +210,8 @@ collect_changed(ViewRunner *runner, DeltaSet *set, QueryKey *key)
 	foreach (lc, runner->plan->sources)
 	{
 		PlanSource *source = (PlanSource *) lfirst(lc);
-		SourceDelta *delta = derive_delta_find(set, source->relid, source->only);
+		SourceDelta *delta = derive_delta_find(set, source->relid, source->only,
+											   source->keys_only);
 		int i = foreach_current_index(lc);
 		DeltaEffect effect = DELTA_ARRIVES;
 
@@ -241,7 +242,8 @@ register_deltas(ViewRun *run, DeltaSet *set)
 	while ((i = bms_next_member(run->delta_key.part, i)) >= 0)
 	{
 		PlanSource *source = (PlanSource *) list_nth(run->plan->sources, i);
-		SourceDelta *delta = derive_delta_find(set, source->relid, source->only);
+		SourceDelta *delta = derive_delta_find(set, source->relid, source->only,
+											   source->keys_only);
 
 		derive_query_register(source->delta_name, delta->desc, delta->rows, delta->nrows);
 	}

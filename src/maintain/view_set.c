@@ -417,7 +417,7 @@ columns_changed(List *before, List *after)
 		PlanSource *new = lfirst(la);
 
 		if (old->relid == new->relid && old->only == new->only &&
-			!bms_equal(old->columns, new->columns))
+			(old->keys_only != new->keys_only || !bms_equal(old->columns, new->columns)))
 			return true;
 	}
 	return false;
@@ -499,6 +499,7 @@ make_plan(ViewSet *set, LiveView *view)
 		derive_check_query_permissions(lfirst(lc));
 	plan = derive_plan_make(query, NULL);
 	plan->key = list_copy(view->key);
+	derive_plan_follow_keys(plan, view->source_key);
 	derive_owner_leave(&scope);
 
 	view->silent = derive_sources_silent(plan->query);
@@ -637,6 +638,8 @@ update_view(ViewSet *set, LiveView *view, CatalogView *row)
 	view->state_table = row->state_table;
 	list_free(view->key);
 	view->key = list_copy(row->key);
+	list_free(view->source_key);
+	view->source_key = list_copy(row->source_key);
 	if (row->paused && !view->paused && view->state == VIEW_LIVE)
 		derive_view_set_state(view, VIEW_STALE, "it was paused");
 	view->paused = row->paused;
@@ -698,6 +701,7 @@ read_catalog(ViewSet *set, List **cohorts)
 			forget_plan(view);
 			pfree(view->reason);
 			list_free(view->key);
+			list_free(view->source_key);
 			pfree(view);
 			gone = true;
 		}

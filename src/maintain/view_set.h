@@ -38,6 +38,7 @@ typedef struct LiveView
 	Oid definition;
 	Oid state_table;
 	List *key;
+	List *source_key; /* columns by which changes of its source are read, or NIL */
 	bool paused;
 	int64 refreshes;	 /* asked for */
 	int64 refresh_every; /* ms, 0: never */
@@ -73,8 +74,9 @@ typedef struct LiveView
 typedef struct SourceInfo
 {
 	Oid relid;
-	bool only;	  /* without what is below it */
-	bool derived; /* a view of ours: its delta does not come from the log */
+	bool only;		/* without what is below it */
+	bool keys_only; /* its delta has keys instead of rows */
+	bool derived;	/* a view of ours: its delta does not come from the log */
 	Bitmapset *columns;
 	uint64 generation; /* changes with the columns or their types */
 	int ncolumns;

@@ -22,16 +22,20 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-/* Finds the SourceInfo of a relation, with what is below it or without, in a list. */
+/* Finds the SourceInfo of a relation, in one of its forms, in a list. */
 static SourceInfo *
-find_source(List *sources, Oid relid, bool only)
+find_source(List *sources, Oid relid, bool only, bool keys_only)
 {
 	ListCell *lc;
 
 	foreach (lc, sources)
-		if (((SourceInfo *) lfirst(lc))->relid == relid &&
-			((SourceInfo *) lfirst(lc))->only == only)
-			return lfirst(lc);
+	{
+		SourceInfo *source = lfirst(lc);
+
+		if (source->relid == relid && source->only == only &&
+			source->keys_only == keys_only)
+			return source;
+	}
 	return NULL;
 }
 
@@ -114,13 +118,15 @@ needed_sources(ViewSet *set)
 		foreach (ls, derive_runner_plan(view->runner)->sources)
 		{
 			PlanSource *needed = lfirst(ls);
-			SourceInfo *source = find_source(sources, needed->relid, needed->only);
+			SourceInfo *source = find_source(sources, needed->relid, needed->only,
+											 needed->keys_only);
 
 			if (source == NULL)
 			{
 				source = palloc0(sizeof(SourceInfo));
 				source->relid = needed->relid;
 				source->only = needed->only;
+				source->keys_only = needed->keys_only;
 				source->derived = derive_view_set_find(set, needed->relid) != NULL;
 				sources = lappend(sources, source);
 			}
@@ -128,7 +134,7 @@ needed_sources(ViewSet *set)
 		}
 	}
 	foreach (lc, set->published)
-		if (find_source(sources, lfirst_oid(lc), false) == NULL &&
+		if (find_source(sources, lfirst_oid(lc), false, false) == NULL &&
 			derive_view_set_find(set, lfirst_oid(lc)) != NULL)
 		{
 			SourceInfo *source = palloc0(sizeof(SourceInfo));
@@ -153,7 +159,8 @@ derive_view_set_collect_sources(ViewSet *set)
 	foreach (lc, sources)
 	{
 		SourceInfo *source = lfirst(lc);
-		SourceInfo *before = find_source(set->sources, source->relid, source->only);
+		SourceInfo *before = find_source(set->sources, source->relid, source->only,
+										 source->keys_only);
 
 		if (!complete_source(source, before))
 		{
@@ -207,7 +214,11 @@ derive_view_set_interest(ViewSet *set)
 		{
 			InterestItem *item = interest_item(&result, source->relid);
 
-			item->columns = bms_add_members(item->columns, source->columns);
+			if (source->keys_only)
+				item->keys = bms_add_members(item->keys, source->columns);
+			else
+				item->columns = bms_add_members(item->columns, source->columns);
+			item->rows |= !source->keys_only;
 		}
 	}
 	foreach (lc, set->published)
@@ -224,6 +235,7 @@ make_delta(SourceInfo *source)
 
 	delta->relid = source->relid;
 	delta->only = source->only;
+	delta->keys_only = source->keys_only;
 	delta->layout_generation = source->generation;
 	delta->ncolumns = source->ncolumns;
 	delta->attnums = source->attnums;

@@ -57,7 +57,7 @@ inspect_deltas(LiveView *view, bool *changed, SourceDelta **lost)
 	{
 		PlanSource *source = lfirst(lc);
 		SourceDelta *delta = derive_delta_find(&view->cohort->deltas, source->relid,
-											   source->only);
+											   source->only, source->keys_only);
 
 		if (delta == NULL)
 			continue;
@@ -123,7 +123,7 @@ static void
 maintain(Maintainer *m, LiveView *view, bool recompute)
 {
 	Cohort *cohort = view->cohort ? view->cohort : derive_main_cohort(m);
-	SourceDelta *out = derive_delta_find(&cohort->deltas, view->view, false);
+	SourceDelta *out = derive_delta_find(&cohort->deltas, view->view, false, false);
 	bool repair = false;
 	bool diverged = false;
 	RunnerStats stats;

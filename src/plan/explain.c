@@ -124,10 +124,11 @@ describe_stage(ViewPlan *plan)
 	{
 		if (stage->kind == STAGE_FOLD)
 			what = "aggregate over ";
-		if (stage->kind == STAGE_KEYS)
-			what = stage->block->hasDistinctOn ? "DISTINCT ON over "
-											   : "window functions over ";
-		if (stage->kind == STAGE_FIRST)
+		if (stage->kind == STAGE_KEYS && stage->block->hasDistinctOn)
+			what = "DISTINCT ON over ";
+		else if (stage->kind == STAGE_KEYS && stage->block->hasWindowFuncs)
+			what = "window functions over ";
+		else if (stage->kind == STAGE_FIRST)
 			what = "first ";
 		return psprintf("%s%s of %s", what,
 						stage->region->noccurrences > 1 ? "join" : "rows",
@@ -183,9 +184,12 @@ add_touched(List *lines, ViewPlan *plan)
 	}
 	if (stage->kind == STAGE_KEYS)
 	{
+		bool rows = !stage->block->hasWindowFuncs && !stage->block->hasDistinctOn;
+
 		lines = add_text(lines, 2,
-						 psprintf("parts computed again, compared with the stored rows "
+						 psprintf("%s computed again, compared with the stored rows "
 								  "by (%s) (keys in \"touched\"):",
+								  rows ? "rows" : "parts",
 								  column_names(plan, stage->lookup)));
 		lines = add_text(lines, 4, derive_keys_new_sql(stage, NULL, true));
 	}

@@ -30,6 +30,7 @@ typedef struct PlanSource
 	Oid relid;
 	Bitmapset *columns; /* attnums that the query mentions (plain, > 0) */
 	bool only;			/* read without its inheritance children: a source of its own */
+	bool keys_only;		/* its delta has keys (change/layout.h), which are the columns */
 	char
 		*delta_name; /* name of its delta in SQL: "delta_<relname>", unique in the plan */
 } PlanSource;
@@ -83,11 +84,21 @@ typedef enum StageKind
 {
 	STAGE_LINEAR,	 /* filters, projections, joins; UNION ALL of such */
 	STAGE_FOLD,		 /* GROUP BY or DISTINCT over a linear region */
-	STAGE_KEYS,		 /* window functions or DISTINCT ON over a linear region */
+	STAGE_KEYS,		 /* window functions or DISTINCT ON over a linear region; rows of one
+					  * table whose changes come as keys */
 	STAGE_FIRST,	 /* ORDER BY ... LIMIT of one relation, see first.c */
 	STAGE_RECURSION, /* a recursive WITH query, which has a delta while rows only arrive */
 	STAGE_RECOMPUTE	 /* any query: computed anew and compared */
 } StageKind;
+
+/* The key of its only source that a stage follows, instead of rows: see follow_keys.c. */
+typedef struct FollowedKey
+{
+	int nkeys;
+	FoldKey *keys;
+	List *lookup;  /* output attnos (int list) that show it */
+	List *columns; /* private to src/plan: TargetEntry list, over the region */
+} FollowedKey;
 
 typedef struct Stage
 {
@@ -103,6 +114,7 @@ typedef struct Stage
 	int nkeys;
 	FoldKey *keys;
 	List *lookup;
+	FollowedKey *followed; /* STAGE_KEYS: NULL unless the delta of its source has keys */
 
 	/* STAGE_FOLD only.  State row: keys, "n" bigint, columns. */
 	int ncolumns;
@@ -143,6 +155,19 @@ extern ViewPlan *derive_plan_make(Query *query, const char *source_text);
  * changed: derive_plan_recompute_sql is all that it runs.
  */
 extern bool derive_plan_reads_deltas(ViewPlan *plan);
+
+/*
+ * Returns the output attnos (int list) that show columns of the only table that a plan
+ * reads, if it is one that derive_plan_follow_keys takes, and all are shown; else NIL.
+ */
+extern List *derive_plan_key_columns(ViewPlan *plan, Bitmapset *attnums);
+
+/*
+ * Makes a plan that reads one table and whose rows tell what the old ones were follow the
+ * keys of changed rows, which need not be logged in full then: columns are the output attnos
+ * of the key.  Does nothing if there are none, or the plan is another one.
+ */
+extern void derive_plan_follow_keys(ViewPlan *plan, List *columns);
 
 /* Returns a query and all its subqueries at any depth (List of Query). */
 extern List *derive_plan_queries(Query *query);

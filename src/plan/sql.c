@@ -27,6 +27,7 @@
 
 #include "change/layout.h"
 #include "plan/algebra.h"
+#include "plan/follow_keys.h"
 #include "plan/keys.h"
 #include "plan/recursion.h"
 #include "plan/region.h"
@@ -251,6 +252,8 @@ derive_sql_delta(ViewPlan *plan, Bitmapset *changed, bool pretty)
 
 	if (plan->stage->kind == STAGE_RECURSION)
 		derive_recursion_delta(plan, changed, pretty, &with, &terms);
+	else if (plan->stage->followed != NULL)
+		derive_followed_keys_sql(plan, pretty, &with, &terms);
 	else if (plan->stage->branches != NIL)
 		union_terms(plan, changed, pretty, &with, &terms);
 	else
@@ -454,6 +457,18 @@ char *
 derive_plan_output_sql(ViewPlan *plan, const char *state_table)
 {
 	return derive_sql_output(plan, psprintf("TABLE %s", state_table));
+}
+
+/*
+ * Returns the quoted name of a column of the view, which need not have a table yet.
+ */
+const char *
+derive_sql_view_column(ViewPlan *plan, int attno)
+{
+	return quote_identifier(
+		OidIsValid(plan->view)
+			? get_attname(plan->view, attno, false)
+			: list_nth_node(TargetEntry, plan->query->targetList, attno - 1)->resname);
 }
 
 /*

@@ -390,6 +390,8 @@ take(CommitSink *sink, const Origin *origin, const StreamRecord *record)
 	if (record->kind != STREAM_CHANGE && record->kind != STREAM_TRUNCATE &&
 		record->kind != STREAM_LOST)
 		return;
+	if (record->keys_only)
+		return;
 	source = record->kind == STREAM_CHANGE ? record->layout->source : record->source;
 	foreach (lc, p->outboxes)
 	{
@@ -413,7 +415,7 @@ find_delta(List *cohorts, Oid view)
 	foreach (lc, cohorts)
 	{
 		SourceDelta *delta = derive_delta_find(&((Cohort *) lfirst(lc))->deltas, view,
-											   false);
+											   false, false);
 
 		if (delta != NULL && delta->nrows > 0)
 			return delta;
