@@ -23,7 +23,7 @@ $node->safe_psql('postgres', 'CREATE ROLE keeper; CREATE ROLE other; GRANT CREAT
 
 # Statements, in chapters.  Each runs in a schema of its own with the tables and views of set_up().
 # undo: run after the writers have ended, before views are compared.  also: other names of a table
-# that the writers use as well.
+# that the writers use as well.  keys: t does not log old rows in full, and views follow its keys.
 my @chapters = (
 	'Columns' => [
 		[ 'ADD COLUMN' => 'ALTER TABLE t ADD COLUMN extra int' ],
@@ -93,13 +93,33 @@ my @chapters = (
 		[ 'RENAME of a partition' => 'ALTER TABLE p2 RENAME TO p2_renamed' ],
 		[ 'REPLICA IDENTITY DEFAULT of a partition' => 'ALTER TABLE p2 REPLICA IDENTITY DEFAULT' ],
 	],
+	'A table without FULL, whose keys are followed' => [
+		[ 'nothing but changes' => 'SELECT 1', keys => 1 ],
+		[ 'changes of keys' => 'UPDATE t SET id = -id WHERE id % 3 = 0; UPDATE t SET id = -id WHERE id < 0 AND id % 2 = 0', keys => 1 ],
+		[ 'ADD COLUMN, DROP COLUMN, not used' => 'ALTER TABLE t ADD COLUMN extra int; ALTER TABLE t DROP COLUMN spare', keys => 1 ],
+		[ 'RENAME COLUMN of the key' => 'ALTER TABLE t RENAME COLUMN id TO number', keys => 1 ],
+		[ 'ALTER COLUMN TYPE, not used: a rewrite' => 'ALTER TABLE t ALTER COLUMN spare TYPE bigint', keys => 1 ],
+		[ 'VACUUM FULL' => 'VACUUM FULL t', keys => 1 ],
+		[ 'TRUNCATE' => 'TRUNCATE t', keys => 1 ],
+		[ 'REPLICA IDENTITY FULL' => 'ALTER TABLE t REPLICA IDENTITY FULL', keys => 1 ],
+		[ 'REPLICA IDENTITY FULL and back, within a transaction' => 'BEGIN; UPDATE t SET n = n + 1; ALTER TABLE t REPLICA IDENTITY FULL; UPDATE t SET n = n + 1; DELETE FROM t WHERE id % 7 = 0; ALTER TABLE t REPLICA IDENTITY DEFAULT; UPDATE t SET n = n + 1; COMMIT', keys => 1 ],
+		[ 'REPLICA IDENTITY USING INDEX over other columns' => 'ALTER TABLE t ADD COLUMN code int NOT NULL GENERATED ALWAYS AS IDENTITY UNIQUE; ALTER TABLE t REPLICA IDENTITY USING INDEX t_code_key', keys => 1 ],
+		[ 'REPLICA IDENTITY NOTHING' => 'ALTER TABLE t REPLICA IDENTITY NOTHING', keys => 1 ],
+		[ 'DROP CONSTRAINT of the primary key, and duplicates' => 'ALTER TABLE t DROP CONSTRAINT t_pkey; INSERT INTO t VALUES (5, 1, 8)', keys => 1,
+			undo => 'DELETE FROM t a USING t b WHERE a.id = b.id AND a.ctid > b.ctid; ALTER TABLE t ADD PRIMARY KEY (id)' ],
+		[ 'a new primary key over the same columns' => 'ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (id)', keys => 1 ],
+		[ 'CREATE TABLE ... INHERITS' => 'CREATE TABLE child () INHERITS (t)', keys => 1, undo => 'DROP TABLE child' ],
+	],
 );
 
 # Tables with rows, and views of each rule over them, in a schema.
 sub set_up
 {
-	my ($schema, $keeper) = @_;
+	my ($schema, $keeper, $keys) = @_;
 	my $role = $keeper ? 'SET ROLE keeper;' : '';
+	my $full = $keys ? '' : 'ALTER TABLE t REPLICA IDENTITY FULL;';
+	my $copy = $keys ? "SELECT derive.create_view('copy', 'SELECT id, grp, n FROM t');" : '';
+	my $from = $keys ? 'copy' : 't';
 
 	$node->safe_psql('postgres', qq{
 		CREATE SCHEMA $schema;
@@ -110,7 +130,7 @@ sub set_up
 		CREATE TABLE p (id int, grp int, n numeric) PARTITION BY RANGE (id);
 		CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (100);
 		CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (100) TO (200);
-		ALTER TABLE t REPLICA IDENTITY FULL;
+		$full
 		ALTER TABLE p1 REPLICA IDENTITY FULL;
 		ALTER TABLE p2 REPLICA IDENTITY FULL;
 		INSERT INTO t SELECT i, i % 10, i, 'note', i FROM generate_series(1, 200) i;
@@ -121,12 +141,13 @@ sub set_up
 		CREATE OPERATOR <+> (FUNCTION = g, LEFTARG = numeric, RIGHTARG = numeric);
 		SET client_min_messages = error;
 		$role
+		$copy
 		SELECT derive.create_view('rows', 'SELECT id, grp, n FROM t WHERE n > 3');
-		SELECT derive.create_view('groups', 'SELECT grp, count(*) AS c, sum(n) AS s, max(n) AS hi FROM t GROUP BY grp');
+		SELECT derive.create_view('groups', 'SELECT grp, count(*) AS c, sum(n) AS s, max(n) AS hi FROM $from GROUP BY grp');
 		SELECT derive.create_view('parts', 'SELECT grp, count(*) AS c, sum(n) AS s FROM p GROUP BY grp');
-		SELECT derive.create_view('joined', 'SELECT t.id, p.n FROM t JOIN p ON p.id = t.id');
+		SELECT derive.create_view('joined', 'SELECT t.id, p.n FROM $from t JOIN p ON p.id = t.id');
 		SELECT derive.create_view('called', 'SELECT id, f(n) AS n, n <+> 1.5 AS m FROM t');
-		SELECT derive.create_view('ranked', 'SELECT id, rank() OVER (PARTITION BY grp ORDER BY n, id) AS r FROM t');});
+		SELECT derive.create_view('ranked', 'SELECT id, rank() OVER (PARTITION BY grp ORDER BY n, id) AS r FROM $from');});
 	wait_live($node);
 	return;
 }
@@ -198,7 +219,7 @@ sub outcome
 	my $schema = $option{schema} // 'd' . ++$case;
 	my $ddl = $how->[1] =~ s/SCHEMA_NAME/$schema/gr;
 
-	set_up($schema, $option{keeper});
+	set_up($schema, $option{keeper}, $option{keys});
 	my $oid = $node->safe_psql('postgres', "SELECT '$schema'::regnamespace::oid");
 	my @pids = start_writers($schema, 't', @{ $option{also} // [] });
 	go_on(40);
