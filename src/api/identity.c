@@ -7,8 +7,9 @@
  * are logged if these columns belong to the table's replica identity, or that is FULL;
  * otherwise it is set to FULL, if the caller may.  There are two exceptions:
  *
- *	- a stage that is recomputed, or is the first rows of one table, only needs to hear that
- *	  something changed, which every identity tells it;
+ *	- a stage that is recomputed, or is the first rows of one table, or a recursion, which is
+ *	  recomputed when rows leave, only needs to hear that something changed, which every
+ *	  identity tells it;
  *	- a stage that filters and projects one table, or has windows or DISTINCT ON over that,
  *	  and shows the columns of its identity, needs no more than these (plan/follow_keys.c).
  *
@@ -209,7 +210,7 @@ derive_api_require_full_identity(Oid relid)
 
 /*
  * Makes sure that all sources log old rows as far as the view needs them.  A stage that
- * reads no deltas only needs to hear that something changed.
+ * reads no deltas, or none in which rows leave, only needs to hear that something changed.
  */
 void
 derive_new_view_check_identities(NewView *view)
@@ -217,7 +218,7 @@ derive_new_view_check_identities(NewView *view)
 	ListCell *lc;
 
 	if ((view->root != NULL && view->root->explain) ||
-		!derive_plan_reads_deltas(view->plan))
+		view->plan->rule == RULE_RECURSION || !derive_plan_reads_deltas(view->plan))
 		return;
 
 	foreach (lc, view->plan->sources)
