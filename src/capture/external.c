@@ -131,7 +131,7 @@ static MemoryContext
 make_context(External *external)
 {
 	return AllocSetContextCreate(external->ctx->context, "pg_derive external transaction",
-								 ALLOCSET_SMALL_SIZES);
+								 ALLOCSET_DEFAULT_SIZES);
 }
 
 /* Makes a transaction that lives in a context of its own. */
@@ -261,6 +261,7 @@ start_transaction(External *external, TextTransaction *transaction,
 	transaction->xid = transaction->subxid = txn->xid;
 	transaction->full_xid = widen_xid(txn->xid);
 	initStringInfo(&transaction->head);
+	initStringInfo(&transaction->place);
 	MemoryContextSwitchTo(old);
 	external->transaction = transaction;
 }

@@ -90,15 +90,21 @@ open_event(TextStream *stream, TextTransaction *transaction, XLogRecPtr lsn)
 
 /* Appends what data says of the change's transaction and its place in it. */
 static void
-put_place(StringInfo out, const TextTransaction *transaction, XLogRecPtr lsn)
+put_place(StringInfo out, TextTransaction *transaction, XLogRecPtr lsn)
 {
 	if (transaction)
 	{
-		derive_json_literal(out, ",\"xid\":");
-		derive_json_uint64(out, transaction->full_xid);
-		derive_json_literal(out, ",\"commit_lsn\":");
-		derive_json_lsn(out, transaction->commit_lsn);
-		derive_json_literal(out, ",\"ordinal\":");
+		StringInfo place = &transaction->place;
+
+		if (place->len == 0)
+		{
+			derive_json_literal(place, ",\"xid\":");
+			derive_json_uint64(place, transaction->full_xid);
+			derive_json_literal(place, ",\"commit_lsn\":");
+			derive_json_lsn(place, transaction->commit_lsn);
+			derive_json_literal(place, ",\"ordinal\":");
+		}
+		derive_json_piece(out, place->data, place->len);
 		derive_json_uint64(out, transaction->ordinal);
 	}
 	derive_json_literal(out, ",\"lsn\":");

@@ -21,6 +21,7 @@
 #include "catalog/pg_type.h"
 #include "change/json.h"
 #include "change/text_stream.h"
+#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #define UNAVAILABLE "__debezium_unavailable_value"
@@ -34,13 +35,20 @@ static void
 put_times(StringInfo out, TimestampTz time)
 {
 	int64 microseconds = time + EPOCH_MICROSECONDS;
+	char digits[MAXINT8LEN + 1];
+	int len = pg_lltoa(microseconds, digits);
 
 	derive_json_literal(out, "\"ts_ms\":");
-	derive_json_int64(out, microseconds / 1000);
+	if (len > 4) /* a sign and three digits are less than 1 ms */
+		derive_json_piece(out, digits, len - 3);
+	else
+		derive_json_int64(out, microseconds / 1000);
 	derive_json_literal(out, ",\"ts_us\":");
-	derive_json_int64(out, microseconds);
+	derive_json_piece(out, digits, len);
 	derive_json_literal(out, ",\"ts_ns\":");
-	derive_json_int64(out, microseconds * 1000);
+	derive_json_piece(out, digits, len);
+	if (microseconds != 0)
+		derive_json_literal(out, "000");
 }
 
 /* Appends "txId:position", a transaction's id. */
@@ -79,29 +87,45 @@ put_source_head(TextStream *stream, StringInfo out, TimestampTz time)
 	derive_json_literal(out, ",\\\"");
 }
 
-/* Appends a source block; the heading names the relation. */
+/* Appends what stands between the relation and the position in a source block. */
 static void
-put_source(TextStream *stream, StringInfo out, TextTransaction *transaction,
-		   XLogRecPtr lsn, const char *heading, int heading_len)
+put_source_place(StringInfo out, const TextTransaction *transaction)
 {
-	if (transaction == NULL)
-		put_source_head(stream, out, GetCurrentTimestamp());
-	else
-	{
-		if (transaction->head.len == 0)
-			put_source_head(stream, &transaction->head, transaction->commit_time);
-		derive_json_piece(out, transaction->head.data, transaction->head.len);
-	}
-	derive_json_uint64(out, lsn);
-	derive_json_literal(out, "\\\"]\"");
-	derive_json_piece(out, heading, heading_len);
 	derive_json_literal(out, ",\"txId\":");
 	if (transaction)
 		derive_json_uint64(out, transaction->xid);
 	else
 		derive_json_literal(out, "null");
 	derive_json_literal(out, ",\"lsn\":");
-	derive_json_uint64(out, lsn);
+}
+
+/* Appends a source block; the heading names the relation. */
+static void
+put_source(TextStream *stream, StringInfo out, TextTransaction *transaction,
+		   XLogRecPtr lsn, const char *heading, int heading_len)
+{
+	char position[MAXINT8LEN + 1];
+	int position_len = pg_ulltoa_n(lsn, position);
+
+	if (transaction == NULL)
+		put_source_head(stream, out, GetCurrentTimestamp());
+	else
+	{
+		if (transaction->head.len == 0)
+		{
+			put_source_head(stream, &transaction->head, transaction->commit_time);
+			put_source_place(&transaction->place, transaction);
+		}
+		derive_json_piece(out, transaction->head.data, transaction->head.len);
+	}
+	derive_json_piece(out, position, position_len);
+	derive_json_literal(out, "\\\"]\"");
+	derive_json_piece(out, heading, heading_len);
+	if (transaction == NULL)
+		put_source_place(out, NULL);
+	else
+		derive_json_piece(out, transaction->place.data, transaction->place.len);
+	derive_json_piece(out, position, position_len);
 	derive_json_literal(out, ",\"xmin\":null}");
 }
 
@@ -201,20 +225,19 @@ close_keyed(TextStream *stream, StringInfo out, bool last)
 	stream->close(stream, last);
 }
 
-/* Appends "name":{row} or, if there is none, "name":null. */
+/* Appends {row}, or null if there is none. */
 static void
-put_row(StringInfo out, const char *name, TextRelation *relation, bool there, bool old)
+put_row(StringInfo out, TextRelation *relation, bool there, bool old)
 {
-	appendStringInfo(out, "\"%s\":", name);
 	if (!there)
 	{
-		derive_json_literal(out, "null,");
+		derive_json_literal(out, "null");
 		return;
 	}
 	derive_json_literal(out, "{");
 	derive_text_put_row(out, relation, old,
 						old && !relation->identity_full ? COLUMNS_KEY : COLUMNS_ALL);
-	derive_json_literal(out, "},");
+	derive_json_literal(out, "}");
 }
 
 /* Sends one event of a row. */
@@ -228,9 +251,11 @@ send_event(TextStream *stream, TextTransaction *transaction, TextChange *change,
 	/* the key of an update is the new row's: it has not changed */
 	StringInfo out = open_keyed(stream, relation, !after && change->has_old, last);
 
-	derive_json_literal(out, "{");
-	put_row(out, "before", relation, before, true);
-	put_row(out, "after", relation, after, false);
+	derive_json_literal(out, "{\"before\":");
+	put_row(out, relation, before, true);
+	derive_json_literal(out, ",\"after\":");
+	put_row(out, relation, after, false);
+	derive_json_literal(out, ",");
 	put_source(stream, out, transaction, change->lsn, relation->heading,
 			   relation->heading_len);
 	put_tail(stream, out, transaction, relation, op);

@@ -23,6 +23,20 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+/* Appends a time as a value of type timestamptz. */
+static void
+put_time(StringInfo out, TimestampTz time)
+{
+	ValueWriter writer;
+
+	/* without a look at the catalogs, unless it is far from now */
+	if (derive_json_clock(out, time, ' ', "+00"))
+		return;
+	derive_value_prepare(&writer, TIMESTAMPTZOID, -1, VALUES_WAL2JSON,
+						 CurrentMemoryContext);
+	derive_value_write(out, &writer, TimestampTzGetDatum(time));
+}
+
 /* Appends the fields that the options choose; transaction can be NULL. */
 static void
 put_head(TextStream *stream, StringInfo out, const TextTransaction *transaction)
@@ -39,16 +53,9 @@ put_head(TextStream *stream, StringInfo out, const TextTransaction *transaction)
 	}
 	if (options->include_timestamp)
 	{
-		ValueWriter writer;
-
 		derive_json_literal(out, ",\"timestamp\":");
 		if (transaction)
-		{
-			derive_value_prepare(&writer, TIMESTAMPTZOID, -1, VALUES_WAL2JSON,
-								 CurrentMemoryContext);
-			derive_value_write(out, &writer,
-							   TimestampTzGetDatum(transaction->commit_time));
-		}
+			put_time(out, transaction->commit_time);
 		else
 			derive_json_literal(out, "null");
 	}

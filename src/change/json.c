@@ -36,6 +36,9 @@
 #define FIRST_DAY (-730119)
 #define LAST_DAY 2921939
 
+/* A number times this is that number in each of eight bytes. */
+#define EACH_BYTE UINT64CONST(0x0101010101010101)
+
 static bool prepared = false;
 static bool database_is_utf8;
 static bool can_convert;
@@ -197,6 +200,35 @@ foreign_run(const unsigned char *text, int len)
 	return n;
 }
 
+/* Returns true if some of eight bytes is less than a number of at most 0x80. */
+static inline bool
+any_less(uint64 bytes, unsigned char number)
+{
+	return ((bytes - EACH_BYTE * number) & ~bytes & (EACH_BYTE * 0x80)) != 0;
+}
+
+/* Returns how many bytes from here on stand for themselves. */
+static int
+plain_run(const char *text, int len, const bool *plain)
+{
+	int run = 0;
+
+	/* eight at a time: no control character, quote, backslash, nothing beyond ASCII */
+	for (; run + 8 <= len; run += 8)
+	{
+		uint64 bytes;
+
+		memcpy(&bytes, text + run, 8);
+		if ((bytes & (EACH_BYTE * 0x80)) != 0 || any_less(bytes, 0x20) ||
+			any_less(bytes ^ (EACH_BYTE * '"'), 1) ||
+			any_less(bytes ^ (EACH_BYTE * '\\'), 1))
+			break;
+	}
+	while (run < len && plain[(unsigned char) text[run]])
+		run++;
+	return run;
+}
+
 /* Appends the inside of a string, or with raw what is JSON already. */
 static void
 put_text(StringInfo out, const char *text, int len, bool raw)
@@ -205,10 +237,8 @@ put_text(StringInfo out, const char *text, int len, bool raw)
 
 	while (len > 0)
 	{
-		int run = 0;
+		int run = plain_run(text, len, plain);
 
-		while (run < len && plain[(unsigned char) text[run]])
-			run++;
 		derive_json_piece(out, text, run);
 		if (run == 0 && ((unsigned char) *text) >= 0x80)
 		{

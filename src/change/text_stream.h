@@ -99,6 +99,7 @@ typedef struct TextTransaction
 	uint64 sent;		   /* changes and messages sent */
 	bool begun;			   /* begin has been sent, if the format has one */
 	StringInfoData head;   /* what a format repeats in each record */
+	StringInfoData place;  /* and further on in it */
 	uint64 counted;		   /* for formats that count in their own way */
 	List *counters;		   /* of TextCounter */
 	MemoryContext context; /* of all this */
