@@ -7,10 +7,13 @@
 # off the disk: reading, decoding, writing text.  The formats are
 #   - wal2json of both, with the options that make wal2json's records as full as ours (equal
 #     content);
-#   - json and cloudevents of ours against pgoutput, which sends less: values without names.
+#   - json, cloudevents, debezium of ours against pgoutput, which sends less: values without names.
 # All slots start at one point.  One stretch of many small transactions, one of a single large one.
-# The bounds are for the latter: of a transaction with one row, most of the time is the server's
-# own, whatever the plugin does.
+#
+# The server's own part, reading the log and putting transactions together, is the same for
+# all plugins, and of small transactions the larger one.  It is measured beside them: pgoutput with
+# a publication of nothing, which looks at each change and sends none.  The rows "own part" are
+# ratios of what is left without it.
 #
 # Memory: the most that a walsender of its own has resident while pg_recvlogical reads a
 # transaction, for two sizes, in the private part.
@@ -24,9 +27,8 @@ CREATE TABLE sent (id integer PRIMARY KEY, customer integer NOT NULL, state text
 INSERT INTO sent SELECT i, i % 100, 'open', i, now(), repeat('x', 40) FROM generate_series(1, 100000) i;
 VACUUM ANALYZE sent;
 CREATE PUBLICATION bench_sent FOR TABLE sent;
+CREATE PUBLICATION bench_nothing;
 SQL
-export BENCH_HZ
-BENCH_HZ=$(getconf CLK_TCK)
 
 write_small()
 {
@@ -43,21 +45,18 @@ write_large()
               FROM generate_series(1000001, 1000000 + $BENCH_DECODE_ROWS) i"
 }
 
-# Prints the CPU seconds that reading a slot takes.
+# Prints the CPU milliseconds that reading a slot takes.
 cpu_of()            # slot function options
 {
-    local lines
-    mapfile -t lines < <(sql <<SQL
+    sql <<SQL | awk 'NR == 1 { before = $1 } END { printf "%.1f\n", ($1 - before) / 1e6 }'
 SET work_mem = '2GB';
 SET logical_decoding_work_mem = '1GB';
 SELECT pg_backend_pid() AS pid \gset
 \setenv BENCH_BACKEND :pid
-\! sed 's/.*) //' /proc/\$BENCH_BACKEND/stat | awk -v hz=\$BENCH_HZ '{ print (\$12 + \$13) / hz }'
-SELECT count(*) FROM $2('$1', NULL, NULL, $3);
-\! sed 's/.*) //' /proc/\$BENCH_BACKEND/stat | awk -v hz=\$BENCH_HZ '{ print (\$12 + \$13) / hz }'
+\! cat /proc/\$BENCH_BACKEND/schedstat
+SELECT count(*) FROM $2('$1', NULL, NULL, $3) \g /dev/null
+\! cat /proc/\$BENCH_BACKEND/schedstat
 SQL
-    )
-    awk -v a="${lines[-1]}" -v b="${lines[0]}" 'BEGIN { print a - b }'
 }
 
 slots="bench_wal2json:wal2json bench_pgoutput:pgoutput bench_ours:pg_derive"
@@ -77,33 +76,52 @@ drop_slots()
     done
 }
 
-measure()           # item writer bound-for-wal2json bound-for-pgoutput
+# Prints the ratio of two plugins' own parts.
+own_ratio()         # theirs ours base
 {
-    local round theirs pgoutput ours format
-    local -A ratios=()
+    awk -v a="$1" -v b="$2" -v base="$3" 'BEGIN { printf "%.4f\n", (a - base) / (b - base) }'
+}
+
+# Prints the CPU milliseconds of pgoutput.
+cpu_of_pgoutput()   # publication
+{
+    cpu_of bench_pgoutput pg_logical_slot_peek_binary_changes \
+        "'proto_version', '1', 'publication_names', '$1'"
+}
+
+measure()           # item writer bound-for-wal2json bound-for-pgoutput bound-for-own-part
+{
+    local round base theirs pgoutput ours format bases=
+    local all="'include-xids', '1', 'include-lsn', '1', 'include-timestamp', '1'"
+    local -A ratios=() own=()
     for ((round = 0; round < (BENCH_ROUNDS < 3 ? BENCH_ROUNDS : 3); round++)); do
         create_slots
         "$2"
-        local all="'include-xids', '1', 'include-lsn', '1', 'include-timestamp', '1'"
+        base=$(cpu_of_pgoutput bench_nothing)
+        bases+=" $base"
         theirs=$(cpu_of bench_wal2json pg_logical_slot_peek_changes "'format-version', '2', $all")
         ours=$(cpu_of bench_ours pg_logical_slot_peek_changes "'format', 'wal2json', $all")
         ratios[wal2json]+=" $(ratio "$theirs" "$ours")"
-        note "$1: CPU of wal2json $theirs s, ours $ours s"
-        pgoutput=$(cpu_of bench_pgoutput pg_logical_slot_peek_binary_changes \
-            "'proto_version', '1', 'publication_names', 'bench_sent'")
+        own[wal2json]+=" $(own_ratio "$theirs" "$ours" "$base")"
+        note "$1: CPU of wal2json $theirs ms, ours $ours ms, without sending anything $base ms"
+        pgoutput=$(cpu_of_pgoutput bench_sent)
         for format in json cloudevents debezium; do
             ours=$(cpu_of bench_ours pg_logical_slot_peek_changes "'format', '$format'")
             ratios[$format]+=" $(ratio "$pgoutput" "$ours")"
-            note "$1: CPU of pgoutput $pgoutput s, $format $ours s"
+            own[$format]+=" $(own_ratio "$pgoutput" "$ours" "$base")"
+            note "$1: CPU of pgoutput $pgoutput ms, $format $ours ms"
         done
         drop_slots
     done
     # shellcheck disable=SC2086 -- lists of numbers
     {
+        result "plugin $1: the server's part" "ms" "" $bases
         result "plugin $1: speed of wal2json format / wal2json" "" "$3" ${ratios[wal2json]}
-        result "plugin $1: speed of json / pgoutput" "" "$4" ${ratios[json]}
-        result "plugin $1: speed of cloudevents / pgoutput" "" "" ${ratios[cloudevents]}
-        result "plugin $1: speed of debezium / pgoutput" "" "" ${ratios[debezium]}
+        result "plugin $1: own part, wal2json format / wal2json" "" "$5" ${own[wal2json]}
+        for format in json cloudevents debezium; do
+            result "plugin $1: speed of $format / pgoutput" "" "$4" ${ratios[$format]}
+            result "plugin $1: own part, $format / pgoutput" "" "" ${own[$format]}
+        done
     }
 }
 
@@ -132,8 +150,8 @@ walsender_memory()  # rows streaming
     echo "$peak"
 }
 
-measure "$BENCH_DECODE_TRANSACTIONS small transactions" write_small "" ""
-measure "$BENCH_DECODE_ROWS rows in one transaction" write_large ">= 2" ">= 1"
+measure "$BENCH_DECODE_TRANSACTIONS small transactions" write_small "" "" ">= 2"
+measure "$BENCH_DECODE_ROWS rows in one transaction" write_large ">= 2" ">= 1" ">= 2"
 
 small=$((BENCH_PLUGIN_ROWS / 1000))
 for streaming in off on; do
@@ -145,4 +163,4 @@ for streaming in off on; do
         $((many - few - 64 > 0 ? many - few - 64 : 0))
 done
 
-sql -c 'DROP PUBLICATION bench_sent' -c 'DROP TABLE sent'
+sql -c 'DROP PUBLICATION bench_sent, bench_nothing' -c 'DROP TABLE sent'

@@ -164,6 +164,18 @@ SELECT r::jsonb ->> 'requestid' FROM records('change_stream_request', 'format', 
 SELECT r::jsonb ->> 'content' FROM records('change_stream_request', 'format', 'wal2json', 'include-transaction', 'off',
     'messages', 'pg_derive.request', 'operations', 'truncate') r;
 
+-- Strings: what needs an escape at every place of a word of the machine, and next to another.
+SELECT 'created' FROM pg_create_logical_replication_slot('change_stream_strings', 'pg_derive');
+CREATE TABLE strings (id serial PRIMARY KEY, v text);
+INSERT INTO strings (v)
+    SELECT repeat('a', before) || c || repeat('~', between) || c || repeat(' ', after)
+    FROM generate_series(0, 9) before, generate_series(0, 7) between, generate_series(0, 8, 4) after,
+        unnest(ARRAY[E'\x01', E'\x1f', ' ', '!', '"', '#', '[', E'\\', ']', E'\x7f', 'é', '€', '😀']) c;
+SELECT count(*) AS strings, count(*) FILTER (WHERE s.v IS DISTINCT FROM r::jsonb #>> '{new,v}') AS wrong
+FROM records('change_stream_strings', 'tables', '*.strings') r
+    LEFT JOIN strings s ON s.id = (r::jsonb #>> '{new,id}')::int
+WHERE r::jsonb ->> 'op' = 'insert';
+
 -- Errors.
 SELECT * FROM records('change_stream', 'format', 'internal');
 SELECT * FROM records('change_stream', 'colour', 'red');
