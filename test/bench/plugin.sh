@@ -4,7 +4,8 @@
 #
 # What is compared is the CPU time that a backend needs to turn one stretch of WAL into messages,
 # through pg_logical_slot_peek_[binary_]changes, with work_mem large enough to keep their results
-# off the disk: reading, decoding, writing text.  The formats are
+# off the disk: reading, decoding, writing text.  User time only: the kernel's is for the memory of
+# those results, which no walsender keeps.  The formats are
 #   - wal2json of both, with the options that make wal2json's records as full as ours (equal
 #     content);
 #   - json, cloudevents, debezium of ours against pgoutput, which sends less: values without names.
@@ -41,21 +42,26 @@ write_small()
 
 write_large()
 {
-    sql -c "INSERT INTO sent SELECT i, i % 100, 'new', i, now(), repeat('y', 40)
-              FROM generate_series(1000001, 1000000 + $BENCH_DECODE_ROWS) i"
+    sql -c "INSERT INTO sent SELECT last + i, i % 100, 'new', i, now(), repeat('y', 40)
+              FROM generate_series(1, $BENCH_DECODE_ROWS) i, (SELECT max(id) AS last FROM sent) l"
 }
 
-# Prints the CPU milliseconds that reading a slot takes.
+# Prints the milliseconds of user time that reading a slot takes, the mean of several readings.
 cpu_of()            # slot function options
 {
-    sql <<SQL | awk 'NR == 1 { before = $1 } END { printf "%.1f\n", ($1 - before) / 1e6 }'
+    local statement="SELECT count(*) FROM $2('$1', NULL, NULL, $3) \\g /dev/null" statements= i
+    for ((i = 0; i < readings; i++)); do
+        statements+=$statement$'\n'
+    done
+    sql <<SQL | awk -v hz="$(getconf CLK_TCK)" -v n="$readings" 'NR == 1 { before = $12 }
+            END { printf "%.1f\n", ($12 - before) * 1000 / hz / n }'
 SET work_mem = '2GB';
 SET logical_decoding_work_mem = '1GB';
 SELECT pg_backend_pid() AS pid \gset
 \setenv BENCH_BACKEND :pid
-\! cat /proc/\$BENCH_BACKEND/schedstat
-SELECT count(*) FROM $2('$1', NULL, NULL, $3) \g /dev/null
-\! cat /proc/\$BENCH_BACKEND/schedstat
+\! sed 's/.*) //' /proc/\$BENCH_BACKEND/stat
+$statements
+\! sed 's/.*) //' /proc/\$BENCH_BACKEND/stat
 SQL
 }
 
@@ -89,9 +95,9 @@ cpu_of_pgoutput()   # publication
         "'proto_version', '1', 'publication_names', '$1'"
 }
 
-measure()           # item writer bound-for-wal2json bound-for-pgoutput bound-for-own-part
+measure()           # item writer readings bound-for-wal2json bound-for-pgoutput bound-for-own-part
 {
-    local round base theirs pgoutput ours format bases=
+    local readings=$3 round base theirs pgoutput ours format bases=
     local all="'include-xids', '1', 'include-lsn', '1', 'include-timestamp', '1'"
     local -A ratios=() own=()
     for ((round = 0; round < (BENCH_ROUNDS < 3 ? BENCH_ROUNDS : 3); round++)); do
@@ -116,10 +122,10 @@ measure()           # item writer bound-for-wal2json bound-for-pgoutput bound-fo
     # shellcheck disable=SC2086 -- lists of numbers
     {
         result "plugin $1: the server's part" "ms" "" $bases
-        result "plugin $1: speed of wal2json format / wal2json" "" "$3" ${ratios[wal2json]}
-        result "plugin $1: own part, wal2json format / wal2json" "" "$5" ${own[wal2json]}
+        result "plugin $1: speed of wal2json format / wal2json" "" "$4" ${ratios[wal2json]}
+        result "plugin $1: own part, wal2json format / wal2json" "" "$6" ${own[wal2json]}
         for format in json cloudevents debezium; do
-            result "plugin $1: speed of $format / pgoutput" "" "$4" ${ratios[$format]}
+            result "plugin $1: speed of $format / pgoutput" "" "$5" ${ratios[$format]}
             result "plugin $1: own part, $format / pgoutput" "" "" ${own[$format]}
         done
     }
@@ -150,8 +156,8 @@ walsender_memory()  # rows streaming
     echo "$peak"
 }
 
-measure "$BENCH_DECODE_TRANSACTIONS small transactions" write_small "" "" ">= 2"
-measure "$BENCH_DECODE_ROWS rows in one transaction" write_large ">= 2" ">= 1" ">= 2"
+measure "$BENCH_DECODE_TRANSACTIONS small transactions" write_small 5 "" "" ">= 2"
+measure "$BENCH_DECODE_ROWS rows in one transaction" write_large 1 ">= 2" ">= 1" ">= 2"
 
 small=$((BENCH_PLUGIN_ROWS / 1000))
 for streaming in off on; do
