@@ -133,5 +133,15 @@ CREATE TABLE derive_state.processor
 COMMENT ON TABLE derive_state.processor IS 'one row per processor; its owner is that of its outbox';
 COMMENT ON COLUMN derive_state.processor.handler IS 'qualified name and argument types: pg_upgrade keeps no numbers of functions';
 
-REVOKE ALL ON TABLE derive_state.processor FROM PUBLIC;
+-- Not in derive_state.processor, so that the worker waits for no one who pauses a processor.
+CREATE TABLE derive_state.processor_failure
+(
+	outbox   bigint      NOT NULL PRIMARY KEY REFERENCES derive_state.processor (outbox) ON DELETE CASCADE,
+	failures integer     NOT NULL,
+	retry_at timestamptz NOT NULL,
+	reason   text        NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE derive_state.processor_failure IS 'processors that rest after an error that was not their handler''s; written by their worker alone';
+
+REVOKE ALL ON TABLE derive_state.processor, derive_state.processor_failure FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('derive_state.processor', '');

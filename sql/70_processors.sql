@@ -38,8 +38,9 @@ CREATE VIEW derive.processors AS
 SELECT r.processor, o.source, pg_catalog.to_regprocedure(r.handler) AS handler, t.relowner::regrole AS owner,
        CASE WHEN r.paused THEN 'paused'
             WHEN derive_state.processor_pid() IS NULL THEN 'waiting'
+            WHEN f.outbox IS NOT NULL THEN 'failed'
             ELSE 'running' END AS state,
-       c.position, p.position OPERATOR(pg_catalog.-) c.position AS lag,
+       f.reason, c.position, p.position OPERATOR(pg_catalog.-) c.position AS lag,
        d.retried, d.parked, d.error, o.outbox, c.max_attempts, c.backoff, o.created_at
 FROM derive_state.processor r
      JOIN derive_state.outbox o ON o.id OPERATOR(pg_catalog.=) r.outbox
@@ -47,6 +48,7 @@ FROM derive_state.processor r
      JOIN derive_state.consumer c ON c.outbox OPERATOR(pg_catalog.=) r.outbox
           AND c.consumer OPERATOR(pg_catalog.=) r.processor
      JOIN pg_catalog.pg_class t ON t.oid OPERATOR(pg_catalog.=) o.outbox
+     LEFT JOIN derive_state.processor_failure f ON f.outbox OPERATOR(pg_catalog.=) r.outbox
      CROSS JOIN LATERAL (
          SELECT pg_catalog.count(*) FILTER (WHERE x.parked_at IS NULL) AS retried,
                 pg_catalog.count(*) FILTER (WHERE x.parked_at IS NOT NULL) AS parked,
@@ -56,7 +58,7 @@ FROM derive_state.processor r
          WHERE x.outbox OPERATOR(pg_catalog.=) c.outbox
                AND x.consumer OPERATOR(pg_catalog.=) c.consumer) d
 WHERE pg_catalog.has_table_privilege(o.outbox, 'SELECT');
-COMMENT ON VIEW derive.processors IS 'the processors whose outboxes you may read: how far each one is, how many events failed and wait for their next try or behind one of their key, how many are parked';
+COMMENT ON VIEW derive.processors IS 'the processors whose outboxes you may read: how far each one is, why it does not run if its state is failed, how many events failed and wait for their next try or behind one of their key, how many are parked';
 
 REVOKE ALL ON TABLE derive.processors FROM PUBLIC;
 GRANT SELECT ON TABLE derive.processors TO PUBLIC;

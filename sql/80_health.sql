@@ -203,9 +203,9 @@ UNION ALL
 SELECT 16, 'processors', r.wrong IS NULL,
        COALESCE('not running: ' OPERATOR(pg_catalog.||) r.wrong, pg_catalog.format('%s running, %s paused', r.running, r.paused)),
        CASE WHEN r.wrong IS NOT NULL
-            THEN 'Their worker takes one of max_worker_processes: see the check "pipeline" and the server''s log.' END
-FROM (SELECT pg_catalog.string_agg(processor, ', ' ORDER BY processor)
-                 FILTER (WHERE state OPERATOR(pg_catalog.=) 'waiting') AS wrong,
+            THEN 'Their worker takes one of max_worker_processes: see the check "pipeline" and the server''s log. One that failed is tried again by itself: mend what the reason says.' END
+FROM (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(': ', processor, reason), '; ' ORDER BY processor)
+                 FILTER (WHERE state OPERATOR(pg_catalog.=) ANY (ARRAY['waiting', 'failed'])) AS wrong,
              pg_catalog.count(*) FILTER (WHERE state OPERATOR(pg_catalog.=) 'running') AS running,
              pg_catalog.count(*) FILTER (WHERE state OPERATOR(pg_catalog.=) 'paused') AS paused
       FROM derive.processors) r;

@@ -26,6 +26,7 @@
 #include "base/owner.h"
 #include "base/wait_event.h"
 #include "catalog/dependency.h"
+#include "catalog/hidden_parts.h"
 #include "catalog/namespace.h"
 #include "catalog/outbox_catalog.h"
 #include "catalog/pg_authid.h"
@@ -320,9 +321,6 @@ announce(const CatalogOutbox *row)
 void
 derive_api_create_outbox(CatalogOutbox *row, const char *name, Datum retain)
 {
-	ObjectAddress table;
-	ObjectAddress source;
-
 	await_pipeline(derive_api_pipeline());
 	check_expression("key", row->key);
 	check_expression("payload", row->payload);
@@ -344,11 +342,7 @@ derive_api_create_outbox(CatalogOutbox *row, const char *name, Datum retain)
 	derive_partition_make(row->outbox, row->id, 1);
 	derive_outbox_check(row);
 	if (OidIsValid(row->source))
-	{
-		ObjectAddressSet(table, RelationRelationId, row->outbox);
-		ObjectAddressSet(source, RelationRelationId, row->source);
-		recordDependencyOn(&table, &source, DEPENDENCY_NORMAL);
-	}
+		derive_hidden_parts_tie_outbox(row->outbox, RelationRelationId, row->source);
 	row->created_xid = U64FromFullTransactionId(GetTopFullTransactionId());
 	row->published = announce(row);
 	derive_catalog_insert_outbox(row, retain);

@@ -17,6 +17,7 @@
 #include "base/compat.h"
 #include "base/owner.h"
 #include "catalog/dependency.h"
+#include "catalog/hidden_parts.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
@@ -102,8 +103,6 @@ Datum
 derive_create_processor(PG_FUNCTION_ARGS)
 {
 	CatalogOutbox row = {0};
-	ObjectAddress table;
-	ObjectAddress function;
 	Oid handler;
 
 	for (int i = 0; i < 6; i++)
@@ -122,9 +121,7 @@ derive_create_processor(PG_FUNCTION_ARGS)
 	derive_api_create_outbox(&row, NULL,
 							 DirectFunctionCall3(interval_in, CStringGetDatum(RETAIN),
 												 ObjectIdGetDatum(InvalidOid), -1));
-	ObjectAddressSet(table, RelationRelationId, row.outbox);
-	ObjectAddressSet(function, ProcedureRelationId, handler);
-	recordDependencyOn(&table, &function, DEPENDENCY_NORMAL);
+	derive_hidden_parts_tie_outbox(row.outbox, ProcedureRelationId, handler);
 	add_consumer(row.id, fcinfo);
 	derive_catalog_insert_processor(row.id, row.topic, handler);
 	PG_RETURN_VOID();

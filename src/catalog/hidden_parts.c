@@ -1,13 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * hidden_parts.c
- *	  What ties the hidden relations of a view to its table.
+ *	  What ties the hidden relations of a view to its table, and an outbox to its source.
  *
  * Definition, state, stages and read-only triggers depend internally on the table of
  * their view, so that they go with it and not without it.  pg_dump carries all these
  * objects, but no such dependency: the applier records them again when it first sees a
  * view that came out of a dump.  The triggers are what a restore brings last, after the
  * rows of all tables and the indexes; a view without them is still being restored.
+ *
+ * An outbox depends on its source, and that of a processor on its handler, too, so that none
+ * of these goes without it; the same is done for them.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,9 +29,9 @@
 #include "commands/trigger.h"
 #include "utils/fmgroids.h"
 
-/* Says whether an object depends internally on a relation. */
+/* Says whether an object depends on another one in some way. */
 static bool
-is_tied(Oid class_id, Oid object_id, Oid relid)
+is_tied(const ObjectAddress *object, const ObjectAddress *target, DependencyType how)
 {
 	Relation depend = table_open(DependRelationId, AccessShareLock);
 	ScanKeyData key[2];
@@ -37,16 +40,16 @@ is_tied(Oid class_id, Oid object_id, Oid relid)
 	bool found = false;
 
 	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(class_id));
+				ObjectIdGetDatum(object->classId));
 	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(object_id));
+				ObjectIdGetDatum(object->objectId));
 	scan = systable_beginscan(depend, DependDependerIndexId, true, NULL, 2, key);
 	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_depend row = (Form_pg_depend) GETSTRUCT(tuple);
 
-		found = row->refclassid == RelationRelationId && row->refobjid == relid &&
-				row->deptype == DEPENDENCY_INTERNAL;
+		found = row->refclassid == target->classId && row->refobjid == target->objectId &&
+				row->deptype == (char) how;
 	}
 	systable_endscan(scan);
 	table_close(depend, AccessShareLock);
@@ -59,10 +62,12 @@ tie(Oid class_id, Oid object_id, Oid relid)
 {
 	ObjectAddress object, target;
 
-	if (!OidIsValid(object_id) || is_tied(class_id, object_id, relid))
+	if (!OidIsValid(object_id))
 		return false;
 	ObjectAddressSet(object, class_id, object_id);
 	ObjectAddressSet(target, RelationRelationId, relid);
+	if (is_tied(&object, &target, DEPENDENCY_INTERNAL))
+		return false;
 	recordDependencyOn(&object, &target, DEPENDENCY_INTERNAL);
 	return true;
 }
@@ -97,4 +102,15 @@ derive_hidden_parts_tie(const CatalogView *view)
 	if (OidIsValid(view->part_of))
 		any |= tie(RelationRelationId, view->view, view->part_of);
 	return any;
+}
+
+void
+derive_hidden_parts_tie_outbox(Oid outbox, Oid class_id, Oid object_id)
+{
+	ObjectAddress object, target;
+
+	ObjectAddressSet(object, RelationRelationId, outbox);
+	ObjectAddressSet(target, class_id, object_id);
+	if (!is_tied(&object, &target, DEPENDENCY_NORMAL))
+		recordDependencyOn(&object, &target, DEPENDENCY_NORMAL);
 }

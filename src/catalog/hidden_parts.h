@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * hidden_parts.h
- *	  What ties the hidden relations of a view to its table, see hidden_parts.c.
+ *	  What ties hidden relations to what they belong to, see hidden_parts.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,5 +20,8 @@ extern bool derive_hidden_parts_complete(const CatalogView *view);
  * it did not: the view comes from a dump.
  */
 extern bool derive_hidden_parts_tie(const CatalogView *view);
+
+/* Makes an outbox depend on its source or on a handler, as far as it does not. */
+extern void derive_hidden_parts_tie_outbox(Oid outbox, Oid class_id, Oid object_id);
 
 #endif /* DERIVE_CATALOG_HIDDEN_PARTS_H */

@@ -13,6 +13,7 @@
 #include "catalog/processor_catalog.h"
 
 #include "base/owner.h"
+#include "catalog/outbox_catalog.h"
 #include "catalog/pg_authid.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
@@ -24,10 +25,12 @@
 
 static const char processor_columns[] =
 	"SELECT r.outbox, r.processor, o.outbox::pg_catalog.oid, o.source::pg_catalog.oid,"
-	" pg_catalog.to_regprocedure(r.handler)::pg_catalog.oid, t.relowner, o.path, r.paused"
+	" pg_catalog.to_regprocedure(r.handler)::pg_catalog.oid, t.relowner, o.path, r.paused,"
+	" f.outbox IS NOT NULL"
 	" FROM derive_state.processor r"
 	" JOIN derive_state.outbox o ON o.id OPERATOR(pg_catalog.=) r.outbox"
-	" JOIN pg_catalog.pg_class t ON t.oid OPERATOR(pg_catalog.=) o.outbox::pg_catalog.oid";
+	" JOIN pg_catalog.pg_class t ON t.oid OPERATOR(pg_catalog.=) o.outbox::pg_catalog.oid"
+	" LEFT JOIN derive_state.processor_failure f ON f.outbox OPERATOR(pg_catalog.=) r.outbox";
 
 /* Runs a statement of an id and a text or NULL; the caller is connected and finishes. */
 static void
@@ -81,6 +84,7 @@ read_rows(const char *condition, const char *name)
 		p->owner = DatumGetObjectId(column(i, 6));
 		p->path = TextDatumGetCString(column(i, 7));
 		p->paused = DatumGetBool(column(i, 8));
+		p->failed = DatumGetBool(column(i, 9));
 		result = lappend(result, p);
 		MemoryContextSwitchTo(spi);
 	}
@@ -91,7 +95,11 @@ read_rows(const char *condition, const char *name)
 List *
 derive_catalog_read_processors(void)
 {
-	return read_rows("$2 IS NULL AND NOT r.paused", NULL);
+	return read_rows(
+		"$2 IS NULL AND NOT r.paused AND EXISTS (SELECT FROM pg_catalog.pg_trigger g"
+		" WHERE g.tgrelid OPERATOR(pg_catalog.=) o.outbox AND"
+		" g.tgname OPERATOR(pg_catalog.=) '" DERIVE_APPEND_ONLY_TRIGGER "')",
+		NULL);
 }
 
 CatalogProcessor *
@@ -100,6 +108,22 @@ derive_catalog_find_processor(const char *name)
 	List *rows = read_rows("r.processor OPERATOR(pg_catalog.=) $2", name);
 
 	return rows == NIL ? NULL : linitial(rows);
+}
+
+Oid
+derive_catalog_find_handler(int64 outbox)
+{
+	Oid result = InvalidOid;
+
+	SPI_connect();
+	run("SELECT pg_catalog.to_regprocedure(handler)::pg_catalog.oid"
+		" FROM derive_state.processor"
+		" WHERE outbox OPERATOR(pg_catalog.=) $1 AND $2 IS NULL",
+		outbox, NULL, SPI_OK_SELECT);
+	if (SPI_processed > 0)
+		result = DatumGetObjectId(column(0, 1));
+	SPI_finish();
+	return result;
 }
 
 void
@@ -147,6 +171,33 @@ derive_catalog_pause_processor(int64 id, bool paused)
 	run("UPDATE derive_state.processor SET paused = $2::pg_catalog.bool"
 		" WHERE outbox OPERATOR(pg_catalog.=) $1",
 		id, paused ? "true" : "false", SPI_OK_UPDATE);
+	SPI_finish();
+}
+
+void
+derive_catalog_processor_failed(const CatalogProcessor *processor, int failures, int64 ms,
+								const char *reason)
+{
+	SPI_connect();
+	run(psprintf(
+			"INSERT INTO derive_state.processor_failure (outbox, failures, retry_at, reason)"
+			" SELECT r.outbox, %d, pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)"
+			" pg_catalog.make_interval(secs => " INT64_FORMAT " / 1000.0), $2"
+			" FROM derive_state.processor r WHERE r.outbox OPERATOR(pg_catalog.=) $1"
+			" ON CONFLICT (outbox) DO UPDATE SET failures = EXCLUDED.failures,"
+			" retry_at = EXCLUDED.retry_at, reason = EXCLUDED.reason",
+			failures, ms),
+		processor->id, reason, SPI_OK_INSERT);
+	SPI_finish();
+}
+
+void
+derive_catalog_processor_mended(const CatalogProcessor *processor)
+{
+	SPI_connect();
+	run("DELETE FROM derive_state.processor_failure"
+		" WHERE outbox OPERATOR(pg_catalog.=) $1 AND $2 IS NULL",
+		processor->id, NULL, SPI_OK_DELETE);
 	SPI_finish();
 }
 

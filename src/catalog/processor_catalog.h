@@ -26,11 +26,19 @@ typedef struct CatalogProcessor
 	Oid owner;	 /* of the outbox */
 	char *path;	 /* search_path under which the handler runs */
 	bool paused;
+	bool failed; /* derive_state.processor_failure has a row */
 } CatalogProcessor;
 
-/* Return processors in CurrentMemoryContext, as the bootstrap superuser; find: or NULL. */
-extern List *derive_catalog_read_processors(void); /* those that are not paused */
+/*
+ * Return processors in CurrentMemoryContext, as the bootstrap superuser; find: or NULL.
+ * read: those that are not paused, and are not being restored from a dump, whose last part is
+ * the outbox's trigger.
+ */
+extern List *derive_catalog_read_processors(void);
 extern CatalogProcessor *derive_catalog_find_processor(const char *name);
+
+/* Returns the handler of an outbox's processor, or InvalidOid, as the bootstrap superuser. */
+extern Oid derive_catalog_find_handler(int64 outbox);
 
 /* Inserts the processor of an outbox; throws if there is one of that name. */
 extern void derive_catalog_insert_processor(int64 id, const char *name, Oid handler);
@@ -41,6 +49,11 @@ extern void derive_catalog_insert_processor(int64 id, const char *name, Oid hand
  */
 extern void derive_catalog_name_handlers(void);
 extern void derive_catalog_pause_processor(int64 id, bool paused);
+
+/* Notes that a processor rests for so many ms after an error that was not its handler's. */
+extern void derive_catalog_processor_failed(const CatalogProcessor *processor,
+											int failures, int64 ms, const char *reason);
+extern void derive_catalog_processor_mended(const CatalogProcessor *processor);
 
 /*
  * Makes a processor's consumer free for this process: whoever held it before has no lease

@@ -31,7 +31,11 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "base/owner.h"
+#include "catalog/hidden_parts.h"
 #include "catalog/outbox_catalog.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
+#include "catalog/processor_catalog.h"
 #include "catalog/view_catalog.h"
 #include "change/message.h"
 #include "maintain/view_set.h"
@@ -86,6 +90,18 @@ forget_outboxes(OutboxPublisher *p)
 	MemoryContextReset(p->catalog_context);
 }
 
+/* Makes an outbox that comes from a dump depend on its source and, if it has one, its handler. */
+static void
+tie(const CatalogOutbox *row)
+{
+	Oid handler = derive_catalog_find_handler(row->id);
+
+	if (OidIsValid(row->source))
+		derive_hidden_parts_tie_outbox(row->outbox, RelationRelationId, row->source);
+	if (OidIsValid(handler))
+		derive_hidden_parts_tie_outbox(row->outbox, ProcedureRelationId, handler);
+}
+
 /* Makes an outbox of its row and adds it; in catalog_context. */
 static Outbox *
 add_outbox(OutboxPublisher *p, const CatalogOutbox *row)
@@ -93,6 +109,8 @@ add_outbox(OutboxPublisher *p, const CatalogOutbox *row)
 	Outbox *outbox = palloc0(sizeof(Outbox));
 
 	outbox->row = *row;
+	if (!row->ours)
+		tie(row);
 	if (!row->ours || (row->published != InvalidXLogRecPtr && row->published < p->start))
 	{
 		/* from elsewhere, or from before this pipeline's log began */

@@ -14,7 +14,8 @@
  * users' do.
  *
  * An error that is no handler's (a processor's owner lost a right, the disk is full) lets that
- * processor rest for a while.
+ * processor rest for a while.  derive_state.processor_failure says so for as long, if it can be
+ * written.
  *
  *-------------------------------------------------------------------------
  */
@@ -52,6 +53,7 @@
 /* A processor, and when to go on with it after an error. */
 typedef struct Turn
 {
+	CatalogProcessor *row;
 	Processor *processor;
 	int64 not_before; /* as by derive_clock_ms */
 	int failures;	  /* in a row */
@@ -88,7 +90,8 @@ read_catalog(void)
 
 		derive_catalog_seize_consumer(lfirst(lc));
 		MemoryContextSwitchTo(catalog_context);
-		turn->processor = derive_processor_make(lfirst(lc));
+		turn->row = lfirst(lc);
+		turn->processor = derive_processor_make(turn->row);
 		turns = lappend(turns, turn);
 	}
 	PopActiveSnapshot();
@@ -100,19 +103,57 @@ read_catalog(void)
 
 /* ---------- turns ---------- */
 
-/* Lets a processor rest after an error, which has just been caught. */
-static void
-rest(Turn *turn)
+/* Reports the error at hand, ends its transaction, and returns its message. */
+static char *
+end_error(void)
 {
+	ErrorData *caught;
+
 	MemoryContextSwitchTo(run_context);
 	HOLD_INTERRUPTS();
+	caught = CopyErrorData();
 	EmitErrorReport();
 	AbortCurrentTransaction();
 	FlushErrorState();
 	RESUME_INTERRUPTS();
-	turn->not_before = derive_clock_ms() +
-					   (1000L << Min(turn->failures, RESTART_DOUBLINGS));
+	MemoryContextSwitchTo(run_context);
+	return caught->message;
+}
+
+/* Notes that a processor rests for so many ms, or, reason NULL, that it runs again. */
+static void
+note(Turn *turn, int64 ms, const char *reason)
+{
+	PG_TRY();
+	{
+		SetCurrentStatementStartTimestamp();
+		StartTransactionCommand();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		if (reason != NULL)
+			derive_catalog_processor_failed(turn->row, turn->failures, ms, reason);
+		else
+			derive_catalog_processor_mended(turn->row);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+		turn->row->failed = reason != NULL;
+	}
+	PG_CATCH();
+	{
+		(void) end_error(); /* the log has it */
+	}
+	PG_END_TRY();
+}
+
+/* Lets a processor rest after an error, which has just been caught. */
+static void
+rest(Turn *turn)
+{
+	char *reason = end_error();
+	int64 ms = 1000L << Min(turn->failures, RESTART_DOUBLINGS);
+
 	turn->failures++;
+	turn->not_before = derive_clock_ms() + ms;
+	note(turn, ms, reason);
 }
 
 /*
@@ -141,6 +182,8 @@ take_turn(Turn *turn, int64 *look_at)
 		*look_at = turn->not_before;
 	}
 	PG_END_TRY();
+	if (turn->failures == 0 && turn->row->failed)
+		note(turn, 0, NULL);
 	MemoryContextSwitchTo(run_context);
 	MemoryContextReset(run_context);
 	return more;

@@ -103,8 +103,8 @@ SELECT results_eq(
     'columns of derive.requests');
 SELECT results_eq(
     $$ EXECUTE columns('derive.processors') $$,
-    ARRAY['processor text', 'source regclass', 'handler regprocedure', 'owner regrole', 'state text', 'position bigint',
-        'lag bigint', 'retried bigint', 'parked bigint', 'error text', 'outbox regclass', 'max_attempts integer',
+    ARRAY['processor text', 'source regclass', 'handler regprocedure', 'owner regrole', 'state text', 'reason text',
+        'position bigint', 'lag bigint', 'retried bigint', 'parked bigint', 'error text', 'outbox regclass', 'max_attempts integer',
         'backoff interval', 'created_at timestamp with time zone'],
     'columns of derive.processors');
 
@@ -191,7 +191,7 @@ SELECT lives_ok('ok_progress', 'reads derive.progress');
 SELECT lives_ok('ok_health', 'calls derive.health');
 SELECT throws_ok('SELECT * FROM derive_state.' || r, '42501', NULL, 'cannot read derive_state.' || r)
     FROM unnest(ARRAY['view', 'progress', 'frontier', 'view_id', 'audit', 'source_identity', 'outbox', 'outbox_position', 'outbox_id',
-        'consumer', 'deferred', 'secret', 'request', 'processor']) r;
+        'consumer', 'deferred', 'secret', 'request', 'processor', 'processor_failure']) r;
 SELECT throws_ok('SELECT derive_state.start_pipeline()', '42501', NULL, 'cannot start the pipeline');
 SELECT throws_ok('SELECT derive_state.debug_steps()', '42501', NULL, 'cannot list the steps');
 SELECT throws_ok('CREATE TABLE derive.x (a int)', '42501', NULL, 'cannot create in derive');

@@ -229,6 +229,6 @@ SELECT processor FROM derive.processors ORDER BY 1;
 DROP SCHEMA t_processors CASCADE;
 RESET client_min_messages;
 SELECT count(*) FROM derive_state.processor;
-SELECT relname FROM pg_class WHERE relname LIKE 'processor\_%' AND relkind IN ('r', 'p') AND relnamespace = 'derive_state'::regnamespace;
+SELECT relname FROM pg_class WHERE relname ~ '^processor_\d' AND relkind IN ('r', 'p') AND relnamespace = 'derive_state'::regnamespace;
 DELETE FROM derive_state.request;
 DROP ROLE t_processors_owner, t_processors_stranger;
