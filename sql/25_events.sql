@@ -29,6 +29,7 @@ CREATE TABLE derive_state.outbox
 	created_at  timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE derive_state.outbox IS 'one row per outbox';
+COMMENT ON COLUMN derive_state.outbox.key IS 'expression; NULL: the source''s key, as it is when events are written';
 COMMENT ON COLUMN derive_state.outbox.path IS 'search_path by which the expressions are read';
 COMMENT ON COLUMN derive_state.outbox.created_xid IS 'transaction whose own changes are no events';
 

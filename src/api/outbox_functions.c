@@ -223,45 +223,6 @@ check_source(CatalogOutbox *row)
 		derive_api_require_full_identity(row->source);
 }
 
-/* Returns the default of an outbox's key: the source's key as an expression, or NULL. */
-static char *
-default_key(const CatalogOutbox *row)
-{
-	StringInfoData sql;
-	List *columns = NIL;
-	ListCell *lc;
-
-	if (row->of_view)
-		columns = derive_catalog_find_view(row->source)->key;
-	else
-	{
-		Relation source = table_open(row->source, NoLock);
-		Oid index;
-
-		RelationGetIndexList(source);
-		index = source->rd_pkindex;
-		table_close(source, NoLock);
-		if (OidIsValid(index))
-		{
-			Relation rel = index_open(index, AccessShareLock);
-
-			for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(rel); i++)
-				columns = lappend_int(columns, rel->rd_index->indkey.values[i]);
-			index_close(rel, NoLock);
-		}
-	}
-	if (columns == NIL)
-		return NULL;
-	initStringInfo(&sql);
-	foreach (lc, columns)
-		appendStringInfo(
-			&sql, "%sr.%s", sql.len > 0 ? ", " : "",
-			quote_identifier(get_attname(row->source, lfirst_int(lc), false)));
-	if (list_length(columns) == 1)
-		return sql.data;
-	return psprintf("pg_catalog.jsonb_build_array(%s)::text", sql.data);
-}
-
 /* Makes the table, without partitions, and returns its oid. */
 static Oid
 make_table(Oid schema, const char *name)
@@ -327,11 +288,7 @@ derive_api_create_outbox(CatalogOutbox *row, const char *name, Datum retain)
 	check_expression("filter", row->filter);
 	row->path = GetConfigOptionByName("search_path", NULL, false);
 	if (OidIsValid(row->source))
-	{
 		check_source(row);
-		if (row->key == NULL)
-			row->key = default_key(row);
-	}
 	else if (row->key != NULL || row->payload != NULL || row->filter != NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("an outbox without a source has no expressions")));

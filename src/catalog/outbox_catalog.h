@@ -22,7 +22,7 @@ typedef struct CatalogOutbox
 	Oid source;	  /* InvalidOid: only what is emitted */
 	bool of_view; /* source is a derived view */
 	char *topic;
-	char *key; /* expressions as the user wrote them; NULL: none */
+	char *key; /* expressions as the user wrote them; NULL: none, or the source's key */
 	char *payload;
 	char *filter;
 	char *path;	  /* search_path in which they are read */

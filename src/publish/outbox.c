@@ -28,12 +28,14 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "base/owner.h"
 #include "catalog/hidden_parts.h"
 #include "catalog/outbox_catalog.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_proc.h"
 #include "catalog/processor_catalog.h"
 #include "catalog/view_catalog.h"
@@ -157,7 +159,7 @@ add_new(OutboxPublisher *p)
 		if (find_outbox(p, row->id) != NULL)
 			continue;
 		outbox = add_outbox(p, row);
-		outbox->view_key = view != NULL ? list_copy(view->key) : NIL;
+		outbox->source_key = view != NULL ? list_copy(view->key) : NIL;
 		any = true;
 	}
 	MemoryContextSwitchTo(p->catalog_context);
@@ -209,20 +211,51 @@ lose(Publisher *publisher, XLogRecPtr start)
 
 /* ---------- locks ---------- */
 
-/* Sees to it that the log has the columns that the source, which is locked, has now. */
+/* Returns attnos of a table's primary key, in its order; takes no lock on the index. */
+static List *
+primary_key(Relation relation)
+{
+	List *key = NIL;
+	HeapTuple tuple;
+	Form_pg_index index;
+
+	list_free(RelationGetIndexList(relation)); /* sets rd_pkindex */
+	if (!OidIsValid(relation->rd_pkindex))
+		return NIL;
+	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(relation->rd_pkindex));
+	if (!HeapTupleIsValid(tuple))
+		return NIL;
+	index = (Form_pg_index) GETSTRUCT(tuple);
+	for (int i = 0; i < index->indnkeyatts; i++)
+		key = lappend_int(key, index->indkey.values[i]);
+	ReleaseSysCache(tuple);
+	return key;
+}
+
+/* Sees to it that the log has the columns and the key of the source of now, which is locked. */
 static void
 renew_log(OutboxPublisher *p, Outbox *outbox)
 {
 	Oid source = outbox->row.source;
 
-	if (outbox->log != NULL && OidIsValid(source))
+	if (OidIsValid(source))
 	{
 		Relation relation = table_open(source, AccessShareLock);
-		bool same = equalTupleDescs(outbox->log->row_desc, RelationGetDescr(relation));
+		List *key = outbox->row.of_view ? outbox->source_key : primary_key(relation);
+		bool same = outbox->log != NULL && equal(key, outbox->source_key) &&
+					equalTupleDescs(outbox->log->row_desc, RelationGetDescr(relation));
 
 		table_close(relation, NoLock);
 		if (!same)
 			forget_log(outbox);
+		if (!equal(key, outbox->source_key))
+		{
+			MemoryContext old = MemoryContextSwitchTo(p->catalog_context);
+
+			list_free(outbox->source_key);
+			outbox->source_key = list_copy(key);
+			MemoryContextSwitchTo(old);
+		}
 	}
 	if (outbox->log == NULL)
 		outbox->log = derive_event_log_make(p->catalog_context, source);

@@ -32,7 +32,7 @@ typedef struct Outbox
 {
 	CatalogOutbox row;
 	Oid owner;
-	List *view_key; /* of a view: attnos of its key */
+	List *source_key; /* attnos of a view's key, or of a table's primary key */
 	EventLog *log;
 	SPIPlanPtr plans[OUTBOX_PLANS];
 	XLogRecPtr cursor; /* has all commits that start before this */
@@ -43,8 +43,12 @@ typedef struct Outbox
 
 /* outbox_sql.c */
 
-/* Return statements over LOG_NAME and DELTA_NAME; raw: without the user's expressions. */
-extern char *derive_outbox_write_sql(const CatalogOutbox *row, bool raw, bool ids);
+/*
+ * Return statements over LOG_NAME and DELTA_NAME; raw: without the user's expressions; key:
+ * attnos of the source's, which is that of events for which no expression says another.
+ */
+extern char *
+derive_outbox_write_sql(const CatalogOutbox *row, List *key, bool raw, bool ids);
 extern char *derive_outbox_view_sql(const CatalogOutbox *row, List *key);
 
 /* outbox_write.c */

@@ -34,12 +34,31 @@ op_is(const char *operation)
 	return psprintf("e.op OPERATOR(pg_catalog.=) '%s'::pg_catalog.text", operation);
 }
 
+/* Returns columns of a source's row, which is r, as one expression; NULL if there are none. */
+static char *
+key_expression(Oid source, List *key)
+{
+	StringInfoData sql;
+	ListCell *lc;
+
+	if (key == NIL)
+		return NULL;
+	initStringInfo(&sql);
+	foreach (lc, key)
+		appendStringInfo(&sql, "%sr.%s", sql.len > 0 ? ", " : "",
+						 quote_identifier(get_attname(source, lfirst_int(lc), false)));
+	if (list_length(key) == 1)
+		return sql.data;
+	return psprintf("pg_catalog.jsonb_build_array(%s)", sql.data);
+}
+
 /* Appends the values that a change has: topic, key, payload. */
 static void
-append_values(StringInfo sql, const CatalogOutbox *row, bool raw)
+append_values(StringInfo sql, const CatalogOutbox *row, List *source_key, bool raw)
 {
 	char *current = psprintf("CASE WHEN %s THEN e.old ELSE e.new END", op_is("delete"));
 	char *key = "NULL::pg_catalog.text";
+	char *expression;
 	char *payload;
 	bool ours; /* a processor's: it needs its rows, whatever the key does */
 
@@ -51,9 +70,10 @@ append_values(StringInfo sql, const CatalogOutbox *row, bool raw)
 									" e.\"$payload\"::pg_catalog.jsonb AS payload");
 		return;
 	}
-	if (row->key != NULL && !raw)
+	expression = row->key != NULL ? row->key : key_expression(row->source, source_key);
+	if (expression != NULL && !raw)
 		key = psprintf("(SELECT (%s\n)::pg_catalog.text FROM (SELECT (%s).*) r)",
-					   row->key, current);
+					   expression, current);
 	ours = row->payload != NULL && strcmp(row->payload, DERIVE_WHOLE_ROWS) == 0;
 	payload = row->payload == NULL || (raw && !ours)
 				  ? psprintf("pg_catalog.to_jsonb(%s)", current)
@@ -67,7 +87,7 @@ append_values(StringInfo sql, const CatalogOutbox *row, bool raw)
 }
 
 char *
-derive_outbox_write_sql(const CatalogOutbox *row, bool raw, bool ids)
+derive_outbox_write_sql(const CatalogOutbox *row, List *key, bool raw, bool ids)
 {
 	char *table = derive_outbox_name(row->outbox);
 	StringInfoData sql;
@@ -83,7 +103,7 @@ derive_outbox_write_sql(const CatalogOutbox *row, bool raw, bool ids)
 		" FROM (SELECT e.\"$lsn\" AS lsn, e.\"$ordinal\" AS ordinal, e.\"$xid\" AS xid,"
 		" e.\"$at\" AS at, e.\"$request\" AS request, e.\"$id\" AS id, e.op, ",
 		table, derive_catalog_home(), row->id);
-	append_values(&sql, row, raw);
+	append_values(&sql, row, key, raw);
 	appendStringInfoString(&sql, " FROM " LOG_NAME " e WHERE true");
 	if (row->filter != NULL && !raw)
 		appendStringInfo(&sql, " AND (%s OR %s OR (%s\n))", op_is("message"),

@@ -97,7 +97,7 @@ derive_outbox_check(const CatalogOutbox *row)
 								row->payload));
 	if (row->filter != NULL)
 		(void) prepare(psprintf("SELECT FROM " LOG_NAME " WHERE (%s\n)", row->filter));
-	(void) prepare(derive_outbox_write_sql(row, false, true));
+	(void) prepare(derive_outbox_write_sql(row, NIL, false, true));
 	derive_owner_leave(&scope);
 	SPI_finish();
 	derive_event_log_free(log);
@@ -123,8 +123,9 @@ kept_plan(Outbox *outbox, OutboxPlan which)
 	if (plan != NULL)
 		return plan;
 	plan = prepare(which == PLAN_READ_VIEW
-					   ? derive_outbox_view_sql(&outbox->row, outbox->view_key)
-					   : derive_outbox_write_sql(&outbox->row, which == PLAN_WRITE_RAW,
+					   ? derive_outbox_view_sql(&outbox->row, outbox->source_key)
+					   : derive_outbox_write_sql(&outbox->row, outbox->source_key,
+												 which == PLAN_WRITE_RAW,
 												 which != PLAN_WRITE));
 	if (SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not keep a plan");

@@ -156,7 +156,7 @@ walsender_memory()  # rows streaming
     echo "$peak"
 }
 
-measure "$BENCH_DECODE_TRANSACTIONS small transactions" write_small 5 "" "" ">= 2"
+measure "$BENCH_DECODE_TRANSACTIONS small transactions" write_small 5 ">= 2" "" ">= 2"
 measure "$BENCH_DECODE_ROWS rows in one transaction" write_large 1 ">= 2" ">= 1" ">= 2"
 
 small=$((BENCH_PLUGIN_ROWS / 1000))
