@@ -14,9 +14,12 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "base/owner.h"
+#include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
+#include "utils/syscache.h"
 
 /* Becomes the owner; scope is the caller's, to be handed to derive_owner_leave. */
 void
@@ -36,4 +39,17 @@ derive_owner_leave(OwnerScope *scope)
 {
 	AtEOXact_GUC(false, scope->guc_level);
 	SetUserIdAndSecContext(scope->saved_user, scope->saved_context);
+}
+
+Oid
+derive_owner_of(Oid relid)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
 }

@@ -18,4 +18,7 @@ typedef struct OwnerScope
 extern void derive_owner_enter(OwnerScope *scope, Oid owner);
 extern void derive_owner_leave(OwnerScope *scope);
 
+/* Returns the owner of a relation that is locked. */
+extern Oid derive_owner_of(Oid relid);
+
 #endif /* DERIVE_BASE_OWNER_H */

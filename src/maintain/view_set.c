@@ -30,7 +30,6 @@
 
 #include "maintain/view_set.h"
 
-#include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/transam.h"
@@ -328,20 +327,6 @@ definition_query(Oid definition)
 	return query;
 }
 
-/* Returns the owner of a relation that is locked. */
-static Oid
-relation_owner(Oid relid)
-{
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid owner;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", relid);
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
-}
-
 /* Locks, without waiting, every relation that a query reads. */
 static bool
 lock_query_sources(Query *query)
@@ -364,7 +349,7 @@ lock_query_sources(Query *query)
 static void
 give_to_owner(Oid relid, Oid owner)
 {
-	if (relation_owner(relid) != owner)
+	if (derive_owner_of(relid) != owner)
 		ATExecChangeOwner(relid, owner, false, AccessExclusiveLock);
 }
 
@@ -490,7 +475,7 @@ make_plan(ViewSet *set, LiveView *view)
 	view->plan_context = context;
 	MemoryContextSwitchTo(context);
 
-	view->owner = relation_owner(OidIsValid(view->part_of) ? view->part_of : view->view);
+	view->owner = derive_owner_of(OidIsValid(view->part_of) ? view->part_of : view->view);
 	give_to_owner(view->view, view->owner);
 	if (OidIsValid(view->state_table))
 		give_to_owner(view->state_table, view->owner);

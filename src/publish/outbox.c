@@ -261,17 +261,6 @@ renew_log(OutboxPublisher *p, Outbox *outbox)
 		outbox->log = derive_event_log_make(p->catalog_context, source);
 }
 
-/* Returns the owner of an outbox, which is locked. */
-static Oid
-owner_of(Oid relid)
-{
-	Relation relation = table_open(relid, NoLock);
-	Oid owner = relation->rd_rel->relowner;
-
-	table_close(relation, NoLock);
-	return owner;
-}
-
 /* Locks what an outbox needs in this tick, without waiting. */
 static void
 lock_outbox(OutboxPublisher *p, Outbox *outbox)
@@ -290,7 +279,7 @@ lock_outbox(OutboxPublisher *p, Outbox *outbox)
 					 derive_view_set_lock_now(open, RowExclusiveLock);
 	if (!outbox->usable)
 		return;
-	outbox->owner = owner_of(outbox->row.outbox);
+	outbox->owner = derive_owner_of(outbox->row.outbox);
 	renew_log(p, outbox);
 	if (outbox->row.gap) /* whatever this tick has comes behind it */
 	{

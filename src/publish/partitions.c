@@ -89,24 +89,13 @@ derive_partition_guard(const char *table)
 				 table));
 }
 
-/* Returns the owner of a relation that is locked. */
-static Oid
-owner_of(Oid relid)
-{
-	Relation relation = table_open(relid, NoLock);
-	Oid owner = relation->rd_rel->relowner;
-
-	table_close(relation, NoLock);
-	return owner;
-}
-
 /* Runs a statement as the owner of an outbox. */
 static void
 run_as_owner(Oid outbox, const char *sql)
 {
 	OwnerScope scope;
 
-	derive_owner_enter(&scope, owner_of(outbox));
+	derive_owner_enter(&scope, derive_owner_of(outbox));
 	run(sql);
 	derive_owner_leave(&scope);
 }
@@ -133,7 +122,7 @@ make_partition(Oid outbox, int64 id, int64 from)
 	derive_partition_guard(table);
 	ATExecChangeOwner(
 		get_relname_relid(name, get_namespace_oid(DERIVE_STATE_SCHEMA, false)),
-		owner_of(outbox), false, AccessExclusiveLock);
+		derive_owner_of(outbox), false, AccessExclusiveLock);
 	CommandCounterIncrement();
 	derive_owner_leave(&scope);
 	run_as_owner(outbox, psprintf("ALTER TABLE %s ATTACH PARTITION %s"
@@ -218,7 +207,7 @@ event_time(Oid partition, bool last)
 	bool isnull;
 
 	SPI_connect();
-	derive_owner_enter(&scope, owner_of(partition));
+	derive_owner_enter(&scope, derive_owner_of(partition));
 	if (SPI_execute(psprintf("SELECT created_at FROM %s ORDER BY position %s LIMIT 1",
 							 derive_outbox_name(partition), last ? "DESC" : ""),
 					true, 1) != SPI_OK_SELECT)
@@ -301,7 +290,7 @@ give_to_owner(Outbox *outbox, List *partitions)
 		Oid relid = ((Partition *) lfirst(lc))->relid;
 
 		if (derive_view_set_lock_now(relid, AccessShareLock) &&
-			owner_of(relid) != outbox->owner &&
+			derive_owner_of(relid) != outbox->owner &&
 			derive_view_set_lock_now(relid, AccessExclusiveLock))
 			ATExecChangeOwner(relid, outbox->owner, false, AccessExclusiveLock);
 	}
