@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "access/relation.h"
 #include "api/view_functions.h"
 #include "base/compat.h"
 #include "base/owner.h"
@@ -68,21 +67,19 @@ derive_explain_query(PG_FUNCTION_ARGS)
 static ViewPlan *
 plan_of(CatalogView *view)
 {
-	Relation rel = relation_open(view->definition, AccessShareLock);
-	Query *query = copyObject(get_view_query(rel));
+	Query *query = derive_catalog_read_query(view->definition, AccessShareLock);
 	OwnerScope scope;
 	ViewPlan *plan;
 
 	LockRelationOid(view->view, AccessShareLock);
 	AcquireRewriteLocks(query, true, false);
-	derive_owner_enter(&scope, derive_api_owner(view->view));
+	derive_owner_enter(&scope, derive_owner_of(view->view));
 	plan = derive_plan_make(query, NULL);
 	derive_plan_follow_keys(plan, view->source_key);
 	derive_owner_leave(&scope);
 	plan->key = view->key;
 	plan->view = view->view;
 	plan->state = view->state_table;
-	relation_close(rel, NoLock);
 	return plan;
 }
 
@@ -95,10 +92,10 @@ explain_existing(List *lines, int number, CatalogView *view, Oid relid)
 
 	if (OidIsValid(view->state_table))
 		LockRelationOid(view->state_table, AccessShareLock);
-	derive_owner_enter(&scope, derive_api_owner(view->view));
+	derive_owner_enter(&scope, derive_owner_of(view->view));
 	lines = derive_api_explain_stage(lines, number, relid, plan);
 	derive_owner_leave(&scope);
-	return list_concat(lines, derive_choice_explain(plan, derive_api_owner(view->view)));
+	return list_concat(lines, derive_choice_explain(plan, derive_owner_of(view->view)));
 }
 
 /* derive.explain(view regclass) */
@@ -131,7 +128,7 @@ add_missing_indexes(List *statements, CatalogView *view)
 	OwnerScope scope;
 	ListCell *lc, *ls;
 
-	derive_owner_enter(&scope, derive_api_owner(view->view));
+	derive_owner_enter(&scope, derive_owner_of(view->view));
 	missing = derive_plan_missing_indexes(plan);
 	derive_owner_leave(&scope);
 	foreach (lc, missing)

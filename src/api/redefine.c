@@ -48,24 +48,12 @@
 #include "executor/spi.h"
 #include "nodes/parsenodes.h"
 #include "plan/gate.h"
-#include "rewrite/rewriteHandler.h"
 #include "shared/commit_hook.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-
-/* Returns the query of an ordinary view. */
-static Query *
-query_of(Oid relid)
-{
-	Relation rel = relation_open(relid, AccessShareLock);
-	Query *query = copyObject(get_view_query(rel));
-
-	relation_close(rel, NoLock);
-	return query;
-}
 
 /* Drops a part of a view, which depends internally on the view's table. */
 static void
@@ -192,7 +180,7 @@ redefine(Oid relid, Oid owner)
 	OwnerScope scope;
 	ListCell *lc;
 
-	view.query = query_of(old->query);
+	view.query = derive_catalog_read_query(old->query, AccessShareLock);
 	derive_gate_check_query(copyObject(view.query), NULL);
 	derive_gate_check_expressions(copyObject(view.query), NULL);
 	foreach (lc, derive_plan_queries(view.query))
@@ -264,7 +252,7 @@ check_rights(Oid relid)
 	ListCell *lc;
 
 	relation_close(rel, NoLock);
-	query = query_of(relid);
+	query = derive_catalog_read_query(relid, AccessShareLock);
 	derive_owner_enter(&scope, owner);
 	derive_gate_check_query(query, NULL);
 	foreach (lc, derive_plan_queries(query))

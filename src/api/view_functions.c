@@ -145,17 +145,6 @@ derive_api_readable_view(Oid view)
 	return row;
 }
 
-/* Returns the owner of a relation that is locked. */
-Oid
-derive_api_owner(Oid relid)
-{
-	Relation rel = relation_open(relid, NoLock);
-	Oid owner = rel->rd_rel->relowner;
-
-	relation_close(rel, NoLock);
-	return owner;
-}
-
 /*
  * Returns the reason of a view's state as far as the current user may know it: the error
  * message of a query may hold values of rows that only the view's owner may read.

@@ -16,7 +16,6 @@ extern void derive_api_check_server(void);
 extern Pipeline *derive_api_pipeline(void);
 extern CatalogView *derive_api_owned_view(Oid view);
 extern CatalogView *derive_api_readable_view(Oid view);
-extern Oid derive_api_owner(Oid relid);
 extern const char *derive_api_reason(Oid view, const char *reason);
 
 /* create_view.c */

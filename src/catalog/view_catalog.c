@@ -17,6 +17,7 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "base/owner.h"
@@ -26,6 +27,7 @@
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -604,4 +606,14 @@ derive_catalog_move_to_end(Oid view)
 		" ORDER BY w.id OFFSET 0) o) n"
 		" WHERE v.view OPERATOR(pg_catalog.=) n.view",
 		view, SPI_OK_UPDATE);
+}
+
+Query *
+derive_catalog_read_query(Oid relid, LOCKMODE lock)
+{
+	Relation rel = relation_open(relid, lock);
+	Query *query = copyObject(get_view_query(rel));
+
+	relation_close(rel, NoLock);
+	return query;
 }

@@ -10,7 +10,8 @@
 
 #include "access/xlogdefs.h"
 #include "datatype/timestamp.h"
-#include "nodes/pg_list.h"
+#include "nodes/parsenodes.h"
+#include "storage/lockdefs.h"
 
 #define DERIVE_EXTENSION "pg_derive"
 #define DERIVE_STATE_SCHEMA "derive_state"
@@ -105,6 +106,9 @@ extern void derive_catalog_redefine_view(const CatalogNewView *row);
  * through ordinary views at any distance; derived: or through other derived views.
  */
 extern List *derive_catalog_readers(Oid relid, bool derived);
+
+/* Returns a copy of an ordinary view's query; lock: NoLock if it is locked already. */
+extern Query *derive_catalog_read_query(Oid relid, LOCKMODE lock);
 
 /* Gives a view and its stages new ids, behind all others: it will be compared anew. */
 extern void derive_catalog_move_to_end(Oid view);

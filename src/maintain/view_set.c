@@ -30,7 +30,6 @@
 
 #include "maintain/view_set.h"
 
-#include "access/relation.h"
 #include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
@@ -46,7 +45,6 @@
 #include "maintain/functions.h"
 #include "miscadmin.h"
 #include "plan/sources.h"
-#include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -316,17 +314,6 @@ derive_view_set_lock_now(Oid relid, LOCKMODE mode)
 		   SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid));
 }
 
-/* Returns a copy of the query that an ordinary view holds. */
-static Query *
-definition_query(Oid definition)
-{
-	Relation rel = relation_open(definition, NoLock);
-	Query *query = copyObject(get_view_query(rel));
-
-	relation_close(rel, NoLock);
-	return query;
-}
-
 /* Locks, without waiting, every relation that a query reads. */
 static bool
 lock_query_sources(Query *query)
@@ -454,7 +441,7 @@ make_plan(ViewSet *set, LiveView *view)
 	if (!derive_view_set_lock_now(view->view, AccessShareLock) ||
 		!derive_view_set_lock_now(view->definition, AccessShareLock))
 		return false;
-	query = definition_query(view->definition);
+	query = derive_catalog_read_query(view->definition, NoLock);
 	if (!lock_query_sources(query) || !take_parts(view))
 		return false;
 
