@@ -13,6 +13,10 @@
  * reads, which may be the cause, and with the views that read it, which may have taken over
  * what was wrong.  So a view is never live while it is known to differ.
  *
+ * What it reads is compared as a whole at once, while it is at the tick's snapshot: what the
+ * next tick finds different may as well be what was written in between.  For the same
+ * reason nothing is noted of the views above: they are what follows from what is stored below.
+ *
  * An error in an audit undoes the audit alone: the view's own maintenance will meet it if it
  * concerns it.
  *
@@ -67,6 +71,14 @@ keys_allowed(int64 now)
 	return Min((int) keys_saved, MAX_AUDIT_KEYS);
 }
 
+/* Says whether a view is at the tick's snapshot. */
+static bool
+can_be_compared(LiveView *view)
+{
+	return view->state == VIEW_LIVE && !view->paused && view->locked &&
+		   view->cohort != NULL && view->cohort->active;
+}
+
 /* Returns a random view that is at the tick's snapshot, or NULL. */
 static LiveView *
 choose_view(Maintainer *m)
@@ -79,8 +91,7 @@ choose_view(Maintainer *m)
 	{
 		LiveView *view = lfirst(lc);
 
-		if (view->state != VIEW_LIVE || view->paused || !view->locked ||
-			view->cohort == NULL || !view->cohort->active)
+		if (!can_be_compared(view))
 			continue;
 		if (pg_prng_uint64_range(&pg_global_prng_state, 0, n++) == 0)
 			chosen = view;
@@ -121,30 +132,9 @@ audit_protected(LiveView *view, int nkeys, int *compared)
 	return differences;
 }
 
-/*
- * Lets the next tick recompute a view, and first the derived views that it reads: it may
- * differ because one of them does, and would be no better for being computed from that.
- */
+/* Logs differences of a view and notes them. */
 static void
-distrust(Maintainer *m, LiveView *view)
-{
-	ListCell *lc;
-
-	view->unrepaired = true;
-	derive_view_set_state(view, VIEW_STALE,
-						  "an audit found rows that differ from the query");
-	foreach (lc, m->views->views)
-	{
-		LiveView *below = lfirst(lc);
-
-		if (below->state == VIEW_LIVE && derive_live_view_reads(view, below->view))
-			distrust(m, below);
-	}
-}
-
-/* Logs and notes differences, and lets the next tick repair the view. */
-static void
-report(Maintainer *m, LiveView *view, List *differences)
+note(LiveView *view, List *differences)
 {
 	AuditDifference *first = linitial(differences);
 	Oid root = OidIsValid(view->part_of) ? view->part_of : view->view;
@@ -169,7 +159,37 @@ report(Maintainer *m, LiveView *view, List *differences)
 	}
 	derive_catalog_trim_audits();
 	SPI_finish();
-	distrust(m, view);
+}
+
+/*
+ * Notes a view's differences and lets the next tick recompute it, and first the derived views
+ * that it reads: it may differ because one of them does, and would be no better for being
+ * computed from that.  They are compared, too, so that what differs in them is known.
+ */
+static void
+distrust(Maintainer *m, LiveView *view, List *differences)
+{
+	ListCell *lc;
+
+	if (differences != NIL)
+		note(view, differences);
+	view->unrepaired = true;
+	derive_view_set_state(view, VIEW_STALE,
+						  differences != NIL
+							  ? "an audit found rows that differ from the query"
+							  : "an audit found that a view which reads it is wrong");
+	foreach (lc, m->views->views)
+	{
+		LiveView *below = lfirst(lc);
+		List *causes = NIL;
+		int compared;
+
+		if (below->state != VIEW_LIVE || !derive_live_view_reads(view, below->view))
+			continue;
+		if (can_be_compared(below))
+			causes = audit_protected(below, 0, &compared);
+		distrust(m, below, causes);
+	}
 }
 
 /* Audits some keys if it is time to, see audit.h. */
@@ -189,5 +209,5 @@ derive_audit_tick(Maintainer *m)
 	not_before = now_us() + (now_us() - start) * TIME_SHARE;
 	derive_view_stats_audited(view->view, compared);
 	if (differences != NIL)
-		report(m, view, differences);
+		distrust(m, view, differences);
 }

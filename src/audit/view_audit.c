@@ -15,6 +15,7 @@
  *    source are taken for a delta, and the keys are those that it would touch: so are
  *    missing rows;
  *  - nothing, if the planner expects even that to be expensive.
+ * A view that is to be recomputed anyway is compared as a whole, whatever that costs.
  * A view that holds a copy of what is not in the log (foreign tables, materialized
  * views) is not compared: it is as of its last refresh.
  *
@@ -401,7 +402,7 @@ take_keys_of_source(ViewAudit *audit)
 
 /* ---------- the audit ---------- */
 
-/* Compares all of the view if that is cheap; returns whether it is. */
+/* Compares all of the view if that is asked for or cheap; returns whether it is. */
 static bool
 compare_whole(ViewAudit *audit)
 {
@@ -412,7 +413,7 @@ compare_whole(ViewAudit *audit)
 		cost += comparison_cost(audit, derive_audit_whole_view_sql);
 	if (fold)
 		cost += comparison_cost(audit, derive_audit_whole_state_sql);
-	if (cost > WHOLE_COST)
+	if (audit->wanted > 0 && cost > WHOLE_COST)
 		return false;
 	if (fold)
 		compare(audit, derive_audit_whole_state_sql, audit->run->state);
@@ -473,7 +474,7 @@ derive_audit_view(LiveView *view, int nkeys, int *compared)
 	audit.key = derive_audit_key(run.plan);
 	audit.view_compared = derive_determined_columns(run.plan) != NULL;
 	if (compare_whole(&audit))
-		*compared = nkeys;
+		*compared = audit.view_compared || run.state != NULL ? nkeys : 0;
 	else if (audit.key->nkeys > 0)
 		*compared = compare_keys(&audit);
 	derive_runner_leave(&run, &scope);

@@ -19,9 +19,9 @@ typedef struct AuditDifference
 } AuditDifference;
 
 /*
- * Compares up to nkeys keys of a view, or all of it if that is cheap, at the active
- * snapshot, to which the view has been brought in this tick; its cohort's deltas are still
- * there.  Returns the differences (List of AuditDifference) in CurrentMemoryContext.
+ * Compares up to nkeys keys of a view, or all of it if that is cheap or nkeys is 0, at the
+ * active snapshot, to which the view has been brought in this tick; its cohort's deltas are
+ * still there.  Returns the differences (List of AuditDifference) in CurrentMemoryContext.
  * *compared: how many keys were compared.
  */
 extern List *derive_audit_view(LiveView *view, int nkeys, int *compared);

@@ -143,6 +143,38 @@ foreach my $size ('small', 'large')
 	is_mended('v.ranked', 'v.ranked', 'UPDATE v.ranked SET r = r + 1', qr/different/, "$size: windows");
 }
 
+# What a wrong view reads is compared as a whole, so that the cause is noted, too: one row of many that
+# an audit by key would hardly meet.
+$node->safe_psql('postgres', q{SET search_path = v;
+	SELECT derive.create_view('thirds', 'SELECT id % 3 AS third, sum(n) AS n FROM fact_rows GROUP BY 1')});
+wait_live($node);
+is_mended('v.thirds', 'v.fact_rows', 'UPDATE v.fact_rows SET n = n + 1 WHERE id = 30000',
+	qr/state different/, 'one wrong row below a view');
+is($node->safe_psql('postgres', q{SELECT kind, expected, actual, repaired FROM derive.audits
+		WHERE view = 'v.fact_rows'::regclass ORDER BY at DESC LIMIT 1}),
+	'different|{"n": 30000, "t": "T30000", "id": 30000}|{"n": 30001, "t": "T30000", "id": 30000}|t',
+	'is noted with the view that it is in');
+
+# While clients write, to other rows of the view above, what is right is not noted.
+my $noted = q{SELECT count(*) FROM derive.audits WHERE view = 'v.fact_rows'::regclass};
+my $notes = $node->safe_psql('postgres', $noted);
+my $recomputed = q{SELECT recomputes FROM derive.stages WHERE view = 'v.fact_rows'::regclass};
+my $recomputes = $node->safe_psql('postgres', $recomputed);
+$node->safe_psql('postgres', 'CREATE TABLE v.enough (now bool)');
+my $writer = $node->background_psql('postgres', timeout => 300);
+$writer->query_until(qr/started/, q{\echo started
+	DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM v.enough) LOOP
+		UPDATE v.fact SET n = n + 1 WHERE id = (SELECT 1000 + 3 * (random() * 15000)::int);
+		COMMIT;
+	END LOOP; END $$;
+});
+is_mended('v.thirds', 'v.thirds', 'UPDATE v.thirds SET n = n + 1 WHERE third = 2', qr/different/,
+	'a view above');
+$node->safe_psql('postgres', 'INSERT INTO v.enough VALUES (true)');
+$writer->quit;
+cmp_ok($node->safe_psql('postgres', $recomputed), '>', $recomputes, 'what it reads was recomputed, too');
+is($node->safe_psql('postgres', $noted), $notes, 'but was not different');
+
 # What cannot be compared to the last digit is left alone.
 $node->safe_psql('postgres', q{SET search_path = v; SELECT derive.create_view('sums', 'SELECT g, sum(n::float8) AS f FROM fact GROUP BY g')});
 wait_live($node);
@@ -181,8 +213,11 @@ $node->safe_psql('postgres', q{
 wait_live($node);
 is_mended('above', 'above', 'UPDATE above SET n = n + 1', qr/different/, 'a view over a view');
 my $stage = $node->safe_psql('postgres', q{SELECT stage FROM derive.stages WHERE view = 'twice'::regclass AND stage <> view LIMIT 1});
-# Whether it is the stage that is found or the view that reads it: both are computed anew.
+# Whether it is the stage that is found or the view that reads it: both are computed anew, and both noted.
 is_mended('twice', $stage, "DELETE FROM $stage", qr/missing|unexpected/, 'a hidden stage');
+is($node->safe_psql('postgres', qq{SELECT DISTINCT view, kind, expected ->> 'c2', actual, repaired FROM derive.audits
+		WHERE stage = '$stage'::regclass}),
+	'twice|missing|1||t', 'which is noted by its name');
 is_mended('top', 'top', q{UPDATE top SET id = 9 WHERE id = 3}, qr/missing|unexpected/,
 	'the first rows by an order');
 like(slurp_file($node->logfile), qr/WARNING: .*derived view "one_view" differs from its query/,
