@@ -201,7 +201,7 @@ SKIP:
 	$node->safe_psql('postgres', q{
 		CREATE TABLE orders (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY);
 		SELECT derive.create_outbox('order_events', 'orders', retain => '16 s')});
-	my $whole = q{SELECT count(*) = position - first + 1 FROM derive.outboxes, order_events WHERE outbox = 'order_events'::regclass GROUP BY position, first};
+	my $whole = q{SELECT count(*) = o.position - o.first + 1 FROM derive.outboxes o, order_events WHERE o.outbox = 'order_events'::regclass GROUP BY o.position, o.first};
 	my $parts = q{SELECT count(*) FROM pg_inherits WHERE inhparent = 'order_events'::regclass};
 	my $insert = 'INSERT INTO orders DEFAULT VALUES; SELECT derive.wait()';
 	ok(poll_until(sub { $node->safe_psql('postgres', $insert); $node->safe_psql('postgres', $parts) > 1 }), 'a partition is closed');

@@ -243,7 +243,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM (SELECT outbox FROM deriv
 
 # Retention: old partitions go, readers or not, and who has not read them is told.
 $node->safe_psql('postgres', q{
-	CREATE TABLE r (id int PRIMARY KEY);
+	CREATE TABLE r (id int PRIMARY KEY, at timestamptz DEFAULT clock_timestamp());
 	SELECT derive.create_outbox('r_events', 'r', retain => '4 s');
 	SELECT derive.create_consumer('r_events', 'slow');
 	INSERT INTO r SELECT generate_series(1, 10)});
@@ -290,6 +290,8 @@ $reader->query_safe('COMMIT');
 $reader->quit;
 ok(poll_until(sub { $node->safe_psql('postgres', qq{SELECT first > $first FROM derive.outboxes WHERE outbox = 'r_events'::regclass}) eq 't' }),
 	'when the reader has gone, it is');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM derive.outboxes o JOIN r ON r.id < o.first
+	WHERE o.outbox = 'r_events'::regclass AND r.at > now() - interval '4 s'}), '0', 'but no younger event of its partition');
 
 # A publication of the root, as Debezium's router and others use it, sees the rows under one name.
 $node->safe_psql('postgres', q{
