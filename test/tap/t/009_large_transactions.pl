@@ -61,6 +61,22 @@ SKIP:
 	cmp_ok($mb, '<', 150, sprintf 'private memory of both workers together: %.0f MB', $mb);
 }
 
+# A crash in the tick of one, which is decoded, spilled and applied again; its events come once.
+$node->safe_psql('postgres', q{SELECT derive.create_outbox('small_events', 'small')});
+wait_fresh($node);
+my $log_before = -s $node->logfile;
+set_debug_step($node, 'tick-published:kill');
+$node->safe_psql('postgres', q{BEGIN; UPDATE t SET n = n + 7; UPDATE small SET label = label || '!'; COMMIT});
+ok(poll_until(sub { slurp_file($node->logfile, $log_before) =~ /applier.* was terminated by signal 9/ }),
+	'the applier is killed in a tick');
+set_debug_step($node, undef);
+$node->stop('immediate'); # workers that have not read the setting yet would die again
+$node->start;
+wait_live($node);
+wait_fresh($node);
+check_all($node, 'after that');
+is($node->safe_psql('postgres', q{SELECT count(*), count(DISTINCT id) FROM small_events}), '100|100', 'each event is there once');
+
 # A deferred transaction: its commit record is decoded, but the backend stays in the proc array
 # because it waits for a synchronous standby that does not exist.  Ticks go on meanwhile.
 $node->safe_psql('postgres', q{ALTER SYSTEM SET synchronous_standby_names = 'nobody'});
