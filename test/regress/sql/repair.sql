@@ -44,5 +44,20 @@ CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL;
 CREATE TRIGGER note AFTER INSERT ON lower FOR EACH ROW EXECUTE FUNCTION note();
 CREATE TRIGGER note AFTER INSERT ON lower FOR EACH STATEMENT EXECUTE FUNCTION note();
 
+-- A function that a view calls, or an operator of it, is replaced, and no row changes.
+CREATE TABLE f (id int PRIMARY KEY, n int);
+INSERT INTO f SELECT i, i FROM generate_series(1, 3) i;
+CREATE FUNCTION twice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2 * $1';
+CREATE FUNCTION plus(int, int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN $1 + $2; END $$;
+CREATE OPERATOR <+> (FUNCTION = plus, LEFTARG = int, RIGHTARG = int);
+SELECT derive.create_view('calls', 'SELECT id, twice(n) AS n FROM f');
+SELECT derive.create_view('operates', 'SELECT id, n <+> 1 AS n FROM f');
+CALL test.check_all();
+CREATE OR REPLACE FUNCTION twice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 3 * $1';
+CREATE OR REPLACE FUNCTION plus(int, int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN $1 - $2; END $$;
+CALL test.check_all();
+TABLE calls;
+TABLE operates;
+
 SET client_min_messages = warning;
 DROP SCHEMA t_repair CASCADE;
