@@ -55,8 +55,12 @@
 #define IDLE_TICK 10000		/* ms after which an idle pipeline advances its slot */
 #define VISIBLE_WAIT 5		/* ms to wait for a commit to become visible */
 #define CONFIRM_WAIT 200	/* ms between looks at the flush position */
-#define LOCK_TIMEOUT \
-	"1s" /* what a tick could not foresee fails its view instead of waiting */
+/*
+ * What a tick could not foresee fails its view instead of waiting.  It is much less than
+ * deadlock_timeout, so that of a command and a tick that wait for each other the tick gives
+ * up, and the command is not told of a deadlock.
+ */
+#define LOCK_TIMEOUT "300ms"
 #define FORGET_WAIT 10000  /* ms between looks for requests to forget */
 #define KEPT_WAIT_MAX 1000 /* ms between ticks while transactions are kept */
 
