@@ -51,7 +51,7 @@ run_test()      # tree test log
     (
         cd "$1"
         PART=$part TEST=$name DERIVE_SEED=1 DERIVE_SECONDS=60 DERIVE_SHRINK=0 PG_TEST_TIMEOUT_DEFAULT=60 \
-            DERIVE_TEST_TIMEOUT=300 timeout -k 10 600 test/run.sh
+            DERIVE_TEST_TIMEOUT=600 timeout -k 10 660 test/run.sh
     ) >"$3" 2>&1
 }
 
