@@ -30,6 +30,7 @@
 
 #include "maintain/view_set.h"
 
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
@@ -314,6 +315,23 @@ derive_view_set_lock_now(Oid relid, LOCKMODE mode)
 		   SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid));
 }
 
+/*
+ * Locks, without waiting, the indexes of a relation: to plan opens them all, and who drops a
+ * table has locked its indexes before it has the table.
+ */
+static bool
+lock_indexes(Oid relid)
+{
+	Relation rel = relation_open(relid, NoLock);
+	bool locked = true;
+	ListCell *lc;
+
+	foreach (lc, RelationGetIndexList(rel))
+		locked = locked && derive_view_set_lock_now(lfirst_oid(lc), AccessShareLock);
+	relation_close(rel, NoLock);
+	return locked;
+}
+
 /* Locks, without waiting, every relation that a query reads. */
 static bool
 lock_query_sources(Query *query)
@@ -326,7 +344,8 @@ lock_query_sources(Query *query)
 			RangeTblEntry *rte = lfirst(lr);
 
 			if (rte->rtekind == RTE_RELATION && rte->relkind != RELKIND_VIEW &&
-				!derive_view_set_lock_now(rte->relid, AccessShareLock))
+				(!derive_view_set_lock_now(rte->relid, AccessShareLock) ||
+				 !lock_indexes(rte->relid)))
 				return false;
 		}
 	return true;
