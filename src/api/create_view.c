@@ -22,7 +22,8 @@
  *
  * What lies in derive_state is created with the rights of the bootstrap superuser,
  * because nobody else may create there, and given to the caller; no expression of the
- * user is evaluated.
+ * user is evaluated: indexes on expressions are made on empty tables of the caller's, as
+ * whom core itself looks at them.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,7 +31,6 @@
 
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "access/transam.h"
 #include "access/xact.h"
 #include "api/new_view.h"
 #include "api/view_functions.h"
@@ -178,8 +178,8 @@ resolve_key(NewView *view, ArrayType *names)
 /* ---------- relations ---------- */
 
 /* Runs one utility statement as the current user; the caller is connected. */
-static void
-run(const char *sql)
+void
+derive_new_view_run(const char *sql)
 {
 	if (SPI_execute(sql, false, 0) < 0)
 		elog(ERROR, "could not execute \"%s\"", sql);
@@ -227,7 +227,7 @@ create_target(NewView *view)
 		separator = ", ";
 	}
 	appendStringInfoChar(&sql, ')');
-	run(sql.data);
+	derive_new_view_run(sql.data);
 	view->row.view = created_relation(view->schema, view->name);
 }
 
@@ -241,9 +241,9 @@ state_name(NewView *view, const char *suffix)
 	return makeObjectName(view->root ? view->root->name : view->name, tail, NULL);
 }
 
-/* Makes an object depend internally on the table of its view or stage. */
-static void
-depend_on_target(NewView *view, Oid class_id, Oid object_id)
+/* Makes an object depend internally on the table of its view or stage, see new_view.h. */
+void
+derive_new_view_depend(NewView *view, Oid class_id, Oid object_id)
 {
 	ObjectAddress object, target;
 
@@ -256,14 +256,15 @@ depend_on_target(NewView *view, Oid class_id, Oid object_id)
 static void
 create_trigger(NewView *view, const char *qualified, Oid relid)
 {
-	run(psprintf("CREATE TRIGGER " DERIVE_READ_ONLY_TRIGGER
+	derive_new_view_run(
+		psprintf("CREATE TRIGGER " DERIVE_READ_ONLY_TRIGGER
 				 " BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s"
 				 " FOR EACH STATEMENT EXECUTE FUNCTION derive_state.reject_write()",
 				 qualified));
-	run(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER " DERIVE_READ_ONLY_TRIGGER,
-				 qualified));
-	depend_on_target(view, TriggerRelationId,
-					 get_trigger_oid(relid, DERIVE_READ_ONLY_TRIGGER, false));
+	derive_new_view_run(psprintf(
+		"ALTER TABLE %s ENABLE ALWAYS TRIGGER " DERIVE_READ_ONLY_TRIGGER, qualified));
+	derive_new_view_depend(view, TriggerRelationId,
+						   get_trigger_oid(relid, DERIVE_READ_ONLY_TRIGGER, false));
 }
 
 /*
@@ -295,7 +296,7 @@ create_definition(NewView *view, Query *query, const char *suffix)
 	CommandCounterIncrement();
 	StoreViewQuery(address.objectId, query, false);
 	CommandCounterIncrement();
-	depend_on_target(view, RelationRelationId, address.objectId);
+	derive_new_view_depend(view, RelationRelationId, address.objectId);
 	return address.objectId;
 }
 
@@ -333,142 +334,15 @@ create_state(NewView *view, Oid owner)
 					  column->collation);
 	}
 	appendStringInfoString(&sql, ")");
-	run(sql.data);
+	derive_new_view_run(sql.data);
 	if (stage->nkeys > 0)
-		run(psprintf("CREATE UNIQUE INDEX ON %s (%s) NULLS NOT DISTINCT", qualified,
-					 keys.data));
+		derive_new_view_run(psprintf("CREATE UNIQUE INDEX ON %s (%s) NULLS NOT DISTINCT",
+									 qualified, keys.data));
 	view->row.state_table = created_relation(DERIVE_STATE_SCHEMA, name);
 	ATExecChangeOwner(view->row.state_table, owner, false, AccessExclusiveLock);
 	CommandCounterIncrement();
 	create_trigger(view, qualified, view->row.state_table);
-	depend_on_target(view, RelationRelationId, view->row.state_table);
-}
-
-/*
- * Returns a column to put before the hash in the index of a view without a key, or 0:
- * the first number or date of at least four bytes, of a built-in type passed by value.  Rows that
- * are near to each other in such a column change together more often than not, as ids and times do,
- * and then the index is read and written in one place; a hash alone is everywhere.
- */
-static AttrNumber
-leading_column(NewView *view)
-{
-	Relation rel = table_open(view->row.view, NoLock);
-	TupleDesc desc = RelationGetDescr(rel);
-	AttrNumber found = InvalidAttrNumber;
-
-	for (int i = 0; i < desc->natts && found == InvalidAttrNumber; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-		char category;
-		bool preferred;
-
-		get_type_category_preferred(att->atttypid, &category, &preferred);
-		if (att->attbyval && att->attlen >= 4 &&
-			getBaseType(att->atttypid) < FirstGenbkiObjectId &&
-			(category == TYPCATEGORY_NUMERIC || category == TYPCATEGORY_DATETIME))
-			found = att->attnum;
-	}
-	table_close(rel, NoLock);
-	return found;
-}
-
-/* Returns the columns that the key's index has, or those without a key. */
-static char *
-key_index_columns(NewView *view)
-{
-	StringInfoData columns;
-	ListCell *lc;
-
-	initStringInfo(&columns);
-	if (view->row.key == NIL)
-	{
-		AttrNumber leading = leading_column(view);
-
-		if (leading != InvalidAttrNumber)
-			appendStringInfo(
-				&columns, "%s, ",
-				quote_identifier(get_attname(view->row.view, leading, false)));
-		appendStringInfo(&columns, "derive_state.row_hash(%s.*)",
-						 quote_identifier(view->name));
-	}
-	foreach (lc, view->row.key)
-		appendStringInfo(
-			&columns, "%s%s", columns.len > 0 ? ", " : "",
-			quote_identifier(get_attname(view->row.view, lfirst_int(lc), false)));
-	return columns.data;
-}
-
-/* Gives the view's table the index by which its rows are found, as the caller. */
-static void
-create_key_index(NewView *view)
-{
-	bool has_key = view->row.key != NIL;
-	Oid schema = get_namespace_oid(view->schema, false);
-	char *name;
-
-	if (view->plan->single_row && !has_key)
-		return;
-	name = ChooseRelationName(view->name, NULL, has_key ? "key" : "row_hash", schema,
-							  false);
-	run(psprintf("CREATE %s INDEX %s ON %s (%s)%s", has_key ? "UNIQUE" : "",
-				 quote_identifier(name),
-				 quote_qualified_identifier(view->schema, view->name),
-				 key_index_columns(view), has_key ? " NULLS NOT DISTINCT" : ""));
-	depend_on_target(view, RelationRelationId, get_relname_relid(name, schema));
-}
-
-/* Says whether the key's index begins with the given columns, in any order. */
-static bool
-key_begins_with(NewView *view, List *columns)
-{
-	ListCell *lc;
-
-	foreach (lc, columns)
-	{
-		bool found = false;
-
-		for (int i = 0; i < Min(list_length(columns), list_length(view->row.key)); i++)
-			found |= list_nth_int(view->row.key, i) == lfirst_int(lc);
-		if (!found)
-			return false;
-	}
-	return true;
-}
-
-/*
- * Gives the view's table an index by which the rows of its parts, or those with a key of its
- * source, are found, if need be; as the caller.
- */
-static void
-create_lookup_index(NewView *view, List *lookup, const char *label)
-{
-	Oid schema = get_namespace_oid(view->schema, false);
-	StringInfoData columns;
-	char *name;
-	ListCell *lc;
-
-	if (lookup == NIL || key_begins_with(view, lookup))
-		return;
-	initStringInfo(&columns);
-	foreach (lc, lookup)
-		appendStringInfo(
-			&columns, "%s%s", columns.len > 0 ? ", " : "",
-			quote_identifier(get_attname(view->row.view, lfirst_int(lc), false)));
-	name = ChooseRelationName(view->name, NULL, label, schema, false);
-	run(psprintf("CREATE INDEX %s ON %s (%s)", quote_identifier(name),
-				 quote_qualified_identifier(view->schema, view->name), columns.data));
-	depend_on_target(view, RelationRelationId, get_relname_relid(name, schema));
-}
-
-/* Gives the view's table its indexes, see new_view.h. */
-void
-derive_new_view_create_indexes(NewView *view)
-{
-	create_key_index(view);
-	create_lookup_index(view, view->plan->stage->lookup, "part");
-	if (!equal(view->row.source_key, view->plan->stage->lookup))
-		create_lookup_index(view, view->row.source_key, "source");
+	derive_new_view_depend(view, RelationRelationId, view->row.state_table);
 }
 
 /* ---------- the function ---------- */
@@ -625,28 +499,6 @@ drop_unused_stages(NewView *root)
 	}
 }
 
-/*
- * Creates the indexes on stages that a plan looks rows up by: nobody else knows of these
- * tables.  Those on the user's tables are for derive.advise to name.
- */
-static void
-index_stages(ViewPlan *plan)
-{
-	const char *start = psprintf("CREATE INDEX ON %s.", DERIVE_STATE_SCHEMA);
-	OwnerScope scope;
-	ListCell *lc;
-
-	derive_owner_enter(&scope, BOOTSTRAP_SUPERUSERID);
-	foreach (lc, derive_plan_missing_indexes(plan))
-	{
-		if (strncmp(lfirst(lc), start, strlen(start)) != 0)
-			continue;
-		run(lfirst(lc));
-		CommandCounterIncrement();
-	}
-	derive_owner_leave(&scope);
-}
-
 /* Tells the user if a part of the view can only be recomputed, and why. */
 static void
 report_recompute(NewView *view)
@@ -686,8 +538,8 @@ derive_new_view_make_stages(NewView *view)
 	view->row.source_key = derive_new_view_follow_keys(view->plan);
 	check_plannable(view->plan);
 	foreach (lc, view->stages)
-		index_stages(((NewView *) lfirst(lc))->plan);
-	index_stages(view->plan);
+		derive_new_view_index_stages(((NewView *) lfirst(lc))->plan);
+	derive_new_view_index_stages(view->plan);
 }
 
 /* Makes the stages of a query and returns the lines about them, in CurrentMemoryContext. */

@@ -26,16 +26,27 @@ typedef struct NewView
 	List *stages;		  /* of a view: NewView of each stage */
 } NewView;
 
-/* All of these are in create_view.c; an SPI connection must be there. */
+/* These are in create_view.c; an SPI connection must be there. */
+
+/* Runs a statement. */
+extern void derive_new_view_run(const char *sql);
+
+/* Makes an object depend on the view's table, so that it goes with it and not without it. */
+extern void derive_new_view_depend(NewView *view, Oid class_id, Oid object_id);
 
 /* Cuts the view's query into blocks and makes their stages; plans the last block. */
 extern void derive_new_view_make_stages(NewView *view);
 
+/* Creates what holds a block, if it is not the query, and the state of an aggregate. */
+extern void derive_new_view_create_block(NewView *view, Oid owner);
+
+/* These are in new_view_indexes.c. */
+
 /* Gives the view's table the indexes by which rows and parts are found. */
 extern void derive_new_view_create_indexes(NewView *view);
 
-/* Creates what holds a block, if it is not the query, and the state of an aggregate. */
-extern void derive_new_view_create_block(NewView *view, Oid owner);
+/* Creates the indexes on stages by which a plan looks rows up. */
+extern void derive_new_view_index_stages(ViewPlan *plan);
 
 /* These are in identity.c. */
 
