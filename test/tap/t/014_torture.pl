@@ -397,7 +397,7 @@ sub verify_some
 
 	foreach my $view (split /\n/, try_sql(q{SELECT view FROM derive.views WHERE state = 'live' ORDER BY random() LIMIT 2}) // '')
 	{
-		my ($ret, $rows) = $node->psql('postgres', qq{SELECT '$view', kind, difference, left("row"::text, 200) FROM derive.verify('$view') LIMIT 5});
+		my ($ret, $rows) = $node->psql('postgres', qq{SET lock_timeout = '3s'; SELECT '$view', kind, difference, left("row"::text, 200) FROM derive.verify('$view') LIMIT 5});
 		$found .= "$rows\n" if $ret == 0 && $rows ne '';
 	}
 	return $found;
@@ -409,7 +409,8 @@ sub end_prepared
 	my ($age) = @_;
 
 	try_sql("ROLLBACK PREPARED '$_'") foreach split /\n/,
-	  try_sql(qq{SELECT gid FROM pg_prepared_xacts WHERE gid ~ '^load_' AND prepared < now() - interval '$age'}) // '';
+	  try_sql(qq{SELECT gid FROM pg_prepared_xacts WHERE gid ~ '^load_'
+			AND prepared NOT BETWEEN now() - interval '$age' AND now()}) // '';    # the clock may have been set back
 	return;
 }
 
