@@ -9,6 +9,7 @@ ALTER TABLE derive_state.view
 	ADD COLUMN source_key int2[];
 COMMENT ON COLUMN derive_state.view.key_given IS 'the key was named by the user';
 COMMENT ON COLUMN derive_state.view.source_key IS 'column numbers of the view that hold the key by which changes of its table are read, whose old rows are not logged; NULL: changes are read as rows';
+COMMENT ON COLUMN derive_state.view.rule IS 'how it is maintained: algebra, affected keys, recursion or recompute';
 COMMENT ON COLUMN derive_state.view.refresh_every IS 'how often what is not in the log is read again; NULL: when a refresh is asked for, or for a stage: as the view says';
 
 ALTER TABLE derive_state.progress
