@@ -274,7 +274,8 @@ derive_cut_lateral(Cut *cut, Query *query, int index, JoinExpr *join)
 	List *conditions;
 	Oid stage;
 
-	if (join != NULL && join->jointype != JOIN_INNER && join->jointype != JOIN_LEFT)
+	if (join != NULL && ((join->jointype != JOIN_INNER && join->jointype != JOIN_LEFT) ||
+						 join->usingClause != NIL)) /* printed without what is added */
 		return false;
 	lateral.sub = copyObject(rte->subquery);
 	lateral.nvalues = list_length(rte->eref->colnames);
