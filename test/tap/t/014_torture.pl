@@ -366,7 +366,7 @@ push @faults, (
 		starve('applier', as => ($size + pick(64, 512, 2048)) * 1024, 'UPDATE big SET grp = grp + 1; UPDATE o.fact SET qty = qty + 1');
 	}) if $limits;
 push @faults, 'disk full' => 1, \&fill_disk if defined $disk;
-push @faults, 'clock set back' => 0.5, sub { set_clock(-3600 * (1 + int rand 5)); pause(0.5, 1.5); set_clock(0) if chance(0.5) }    # else until the round ends
+push @faults, 'clock set back' => 0.5, sub { set_clock(-3600 * (1 + int rand 5)); pause(1.2, 2); end_sleeps(); set_clock(0) if chance(0.5) }    # else until the round ends
   if defined $clock;
 
 my (%what, %weight, %count);
@@ -411,6 +411,13 @@ sub end_prepared
 	try_sql("ROLLBACK PREPARED '$_'") foreach split /\n/,
 	  try_sql(qq{SELECT gid FROM pg_prepared_xacts WHERE gid ~ '^load_'
 			AND prepared NOT BETWEEN now() - interval '$age' AND now()}) // '';    # the clock may have been set back
+	return;
+}
+
+# Ends what sleeps: pg_sleep goes by the time of day, and sleeps on for as long as that was set back.
+sub end_sleeps
+{
+	try_sql(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'});
 	return;
 }
 
