@@ -280,7 +280,7 @@ my @faults = (
 	},
 	'slot invalidated' => 0.7, sub {
 		with_setting('max_slot_wal_keep_size', "'1MB'", sub { my $pid = worker('applier'); stop_process($pid) if $pid;
-			noise(5); try_sql('CHECKPOINT'); continue_process($pid) if $pid });
+			noise(5); try_sql(q{SET statement_timeout = '5s'; CHECKPOINT}); continue_process($pid) if $pid });
 	},
 	'log shed' => 0.7, sub {
 		with_setting('pg_derive.max_retained_wal', "'4MB'", sub { my $pid = worker('applier'); stop_process($pid) if $pid;
