@@ -266,6 +266,17 @@ derive_cut_order_text(Query *sub, const char *prefix)
 }
 
 /*
+ * True if the value of a subquery is an array: array_agg puts such ones together to an
+ * array with one more dimension, of which [1] is not the first of them.
+ */
+static bool
+gives_array(Query *sub)
+{
+	return type_is_array_domain(
+		exprType((Node *) linitial_node(TargetEntry, sub->targetList)->expr));
+}
+
+/*
  * (SELECT v ... ORDER BY s LIMIT 1) and ARRAY(SELECT v ... ORDER BY s).
  */
 static Node *
@@ -531,15 +542,14 @@ derive_cut_value_of(LinkContext *context, SubLink *original)
 				sub->sortClause != NIL)
 				return first_value(context, &correlation);
 			if (!sub->hasAggs && !grouped && derive_cut_is_limit_one(sub) &&
-				sub->sortClause != NIL)
+				sub->sortClause != NIL && !gives_array(sub))
 				return ordered_value(context, &correlation, false);
 			if (!sub->hasAggs && !grouped && !limited)
 				return lookup_value(context, &correlation);
 			return NULL;
 		case ARRAY_SUBLINK:
 			if (!sub->hasAggs && !grouped && !limited && sub->sortClause != NIL &&
-				!type_is_array(
-					exprType((Node *) linitial_node(TargetEntry, sub->targetList)->expr)))
+				!gives_array(sub))
 				return ordered_value(context, &correlation, true);
 			return NULL;
 		case EXISTS_SUBLINK:
