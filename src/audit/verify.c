@@ -49,6 +49,8 @@
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "pgstat.h"
+#include "plan/region.h"
+#include "plan/surgery.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "storage/procarray.h"
@@ -56,7 +58,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
 #include "utils/typcache.h"
 
@@ -287,12 +288,10 @@ comparison_sql(const CatalogView *view)
 	char *columns = comparable_columns(view->view);
 	char *target = quote_qualified_identifier(
 		get_namespace_name(get_rel_namespace(view->view)), get_rel_name(view->view));
-	char *query = TextDatumGetCString(
-		DirectFunctionCall1(pg_get_viewdef, ObjectIdGetDatum(view->query)));
-	int end = strlen(query);
+	Query *query = derive_catalog_read_query(view->query, NoLock);
 
-	while (end > 0 && (query[end - 1] == ';' || isspace((unsigned char) query[end - 1])))
-		query[--end] = '\0';
+	/* or a merged column of a join would be printed as one that a subquery hides */
+	derive_surgery_flatten(query);
 	return psprintf("WITH expected AS MATERIALIZED (SELECT %s FROM (%s) q),"
 					" actual AS MATERIALIZED (SELECT %s FROM %s v)"
 					" SELECT kind, pg_catalog.count(*), r FROM ("
@@ -302,7 +301,7 @@ comparison_sql(const CatalogView *view)
 					"SELECT 'unexpected', pg_catalog.to_jsonb(d)"
 					" FROM (TABLE actual EXCEPT ALL TABLE expected) d) x"
 					" GROUP BY kind, r ORDER BY kind, r",
-					columns, query, columns, target);
+					columns, derive_query_deparse(query, false), columns, target);
 }
 
 /* Returns the owner of a view's table. */
