@@ -275,102 +275,12 @@ forget_plan(LiveView *view)
 	view->plan_context = NULL;
 }
 
-/* Adds a lock to a view's list, in CurrentMemoryContext. */
-static void
-add_lock(LiveView *view, Oid relid, LOCKMODE mode)
-{
-	TickLock *lock = palloc(sizeof(TickLock));
-
-	lock->relid = relid;
-	lock->mode = mode;
-	view->locks = lappend(view->locks, lock);
-}
-
-/* Adds the locks of a source and of the tables below it, if they are read. */
-static void
-add_source_locks(LiveView *view, PlanSource *source)
-{
-	ListCell *lc;
-
-	if (source->only)
-	{
-		add_lock(view, source->relid, AccessShareLock);
-		return;
-	}
-	foreach (lc, find_all_inheritors(source->relid, NoLock, NULL))
-	{
-		Oid part = lfirst_oid(lc);
-
-		add_lock(view, part,
-				 get_rel_relkind(part) == RELKIND_PARTITIONED_TABLE
-					 ? ShareUpdateExclusiveLock
-					 : AccessShareLock);
-	}
-}
-
-bool
-derive_view_set_lock_now(Oid relid, LOCKMODE mode)
-{
-	return ConditionalLockRelationOid(relid, mode) &&
-		   SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid));
-}
-
-/*
- * Locks, without waiting, the indexes of a relation: to plan opens them all, and who drops a
- * table has locked its indexes before it has the table.
- */
-static bool
-lock_indexes(Oid relid)
-{
-	Relation rel = relation_open(relid, NoLock);
-	bool locked = true;
-	ListCell *lc;
-
-	foreach (lc, RelationGetIndexList(rel))
-		locked = locked && derive_view_set_lock_now(lfirst_oid(lc), AccessShareLock);
-	relation_close(rel, NoLock);
-	return locked;
-}
-
-/* Locks, without waiting, every relation that a query reads. */
-static bool
-lock_query_sources(Query *query)
-{
-	ListCell *lc, *lr;
-
-	foreach (lc, derive_plan_queries(query))
-		foreach (lr, ((Query *) lfirst(lc))->rtable)
-		{
-			RangeTblEntry *rte = lfirst(lr);
-
-			if (rte->rtekind == RTE_RELATION && rte->relkind != RELKIND_VIEW &&
-				(!derive_view_set_lock_now(rte->relid, AccessShareLock) ||
-				 !lock_indexes(rte->relid)))
-				return false;
-		}
-	return true;
-}
-
 /* Makes a hidden table belong to whom its view has been given. */
 static void
 give_to_owner(Oid relid, Oid owner)
 {
 	if (derive_owner_of(relid) != owner)
 		ATExecChangeOwner(relid, owner, false, AccessExclusiveLock);
-}
-
-/* Says whether two lists of locks name the same relations. */
-static bool
-same_locks(List *a, List *b)
-{
-	ListCell *la, *lb;
-
-	if (list_length(a) != list_length(b))
-		return false;
-	forboth (la, a, lb, b)
-		if (((TickLock *) lfirst(la))->relid != ((TickLock *) lfirst(lb))->relid)
-			return false;
-	return true;
 }
 
 /* Copies the sources of a view's plan, if it has one, in CurrentMemoryContext. */
@@ -461,7 +371,7 @@ make_plan(ViewSet *set, LiveView *view)
 		!derive_view_set_lock_now(view->definition, AccessShareLock))
 		return false;
 	query = derive_catalog_read_query(view->definition, NoLock);
-	if (!lock_query_sources(query) || !take_parts(view))
+	if (!derive_view_lock_query(query) || !take_parts(view))
 		return false;
 
 	old_locks = NIL;
@@ -500,14 +410,14 @@ make_plan(ViewSet *set, LiveView *view)
 		view->due_at = derive_clock_ms();
 
 	view->functions = derive_functions_of(view->definition);
-	add_lock(view, view->view, RowExclusiveLock);
+	derive_view_add_lock(view, view->view, RowExclusiveLock);
 	foreach (lc, plan->sources)
-		add_source_locks(view, lfirst(lc));
+		derive_view_add_source_locks(view, lfirst(lc));
 	view->runner = derive_runner_create(context, plan, view->view, view->owner,
 										view->state_table);
 	MemoryContextSwitchTo(caller);
 
-	if (old_locks != NIL && !same_locks(old_locks, view->locks) &&
+	if (old_locks != NIL && !derive_view_same_locks(old_locks, view->locks) &&
 		view->state == VIEW_LIVE)
 		derive_view_set_state(view, VIEW_STALE, "the tables below a source changed");
 	if (view->state == VIEW_LIVE && columns_changed(old_sources, plan->sources))

@@ -106,8 +106,20 @@ extern ViewSet *derive_view_set_create(Publisher *publisher);
  */
 extern bool derive_view_set_reload(ViewSet *set, List **cohorts);
 
+/* view_locks.c */
+
+/* Adds a lock, or those that a source needs, to a view's list, in CurrentMemoryContext. */
+extern void derive_view_add_lock(LiveView *view, Oid relid, LOCKMODE mode);
+extern void derive_view_add_source_locks(LiveView *view, PlanSource *source);
+
 /* Takes a lock if that is possible at once and the relation exists. */
 extern bool derive_view_set_lock_now(Oid relid, LOCKMODE mode);
+
+/* Locks, without waiting, every relation that a query reads, and its indexes. */
+extern bool derive_view_lock_query(Query *query);
+
+/* Says whether two lists of locks name the same relations. */
+extern bool derive_view_same_locks(List *a, List *b);
 
 /* view_sources.c */
 
