@@ -30,7 +30,6 @@
 
 #include "maintain/view_set.h"
 
-#include "access/relation.h"
 #include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
@@ -39,14 +38,12 @@
 #include "base/owner.h"
 #include "catalog/hidden_parts.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/view_catalog.h"
 #include "commands/tablecmds.h"
 #include "executor/spi.h"
 #include "maintain/functions.h"
 #include "miscadmin.h"
 #include "plan/sources.h"
-#include "storage/lmgr.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
