@@ -66,6 +66,7 @@ derive_interest_write(StringInfo to, List *interest)
 
 		write_number(to, item->source);
 		write_number(to, item->every);
+		write_number(to, item->moves);
 		write_number(to, item->rows);
 		write_columns(to, item->columns);
 		write_columns(to, item->keys);
@@ -84,6 +85,7 @@ derive_interest_read(const char *data)
 
 		item->source = read_number(&data);
 		item->every = read_number(&data) != 0;
+		item->moves = read_number(&data) != 0;
 		item->rows = read_number(&data) != 0;
 		item->columns = read_columns(&data);
 		item->keys = read_columns(&data);

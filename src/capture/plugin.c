@@ -450,7 +450,7 @@ is_irrelevant(const RowChange *change, const MapFeed *feed)
 		return true;
 	/* the identity, with all that is wanted, was left alone */
 	return change->has_old && change->has_new && change->old_tuple == NULL &&
-		   feed->covered && !feed->broken;
+		   feed->covered && !feed->broken && !feed->source->moves;
 }
 
 /* Forms what a feed's source gets of a change, as far as there is something. */
@@ -486,7 +486,7 @@ send_change(ReorderBufferTXN *txn, RowChange *change, MapFeed *feed)
 		send_lost(txn, feed->source, feed->keys_only, lost);
 		return;
 	}
-	if (change->has_old && change->has_new && !feed->source->every && !feed->keys_only &&
+	if (change->has_old && change->has_new && !feed->source->moves && !feed->keys_only &&
 		is_unchanged(change->entry, feed))
 		return;
 	form_rows(change, feed, &old_row, &new_row);

@@ -163,7 +163,7 @@ want_every(RelationMap *map, Oid relid)
 	if (!found)
 		clear_source(source);
 	source->rows = true;
-	source->every = true;
+	source->every = source->moves = true;
 }
 
 /* Replaces the interest, and so all entries; called between records of the log. */
@@ -191,6 +191,7 @@ derive_map_set_interest(RelationMap *map, List *interest, uint32 version)
 		source->rows = item->rows || item->every;
 		source->columns = bms_copy(item->columns);
 		source->every = item->every;
+		source->moves = item->moves || item->every;
 		source->keys = bms_copy(item->keys);
 		if (item->every)
 			map->announced = list_delete_oid(map->announced, item->source);

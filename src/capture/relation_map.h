@@ -19,6 +19,7 @@ typedef struct MapSource
 	bool rows;			/* rows are wanted */
 	Bitmapset *columns; /* of these */
 	bool every;		 /* all columns, whatever they are, and updates that change nothing */
+	bool moves;		 /* updates that change nothing */
 	Bitmapset *keys; /* columns of the key, if keys are wanted; else NULL */
 	uint64 lost_in;	 /* number of the transaction in which a LOST was sent */
 	uint64 keys_lost_in; /* likewise, for who takes keys */

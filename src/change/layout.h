@@ -43,6 +43,7 @@ typedef struct InterestItem
 	Bitmapset *columns; /* of these */
 	Bitmapset *keys;	/* columns of the key, if keys are wanted, too */
 	bool every; /* all columns, whatever they are, and updates that change nothing */
+	bool moves; /* updates that change nothing */
 } InterestItem;
 
 /*

@@ -267,7 +267,8 @@ cancel_rows(SourceDelta *delta)
 void
 derive_delta_net(SourceDelta *delta)
 {
-	if (delta->nrows >= NETTING_ROWS && !delta->lost && !delta->keys_only)
+	if (delta->nrows >= NETTING_ROWS && !delta->lost && !delta->keys_only &&
+		!delta->sampled)
 		(void) cancel_rows(delta);
 }
 

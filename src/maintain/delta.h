@@ -23,6 +23,7 @@ typedef struct SourceDelta
 	Oid relid;
 	bool only;		/* without the rows of the tables below it */
 	bool keys_only; /* the rows are keys, see change/layout.h; one may come many times */
+	bool sampled;	/* rows that cancel may have moved, which somebody wants to know */
 	uint64 layout_generation; /* changes whenever desc does: kept plans are bound to it */
 	int ncolumns;
 	AttrNumber *attnums;   /* [ncolumns] of the source, ascending */

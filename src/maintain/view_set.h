@@ -63,6 +63,7 @@ typedef struct LiveView
 	int64 retry_at;			 /* failed: not before, as by derive_clock_ms */
 	int64 due_at; /* when what is not in the log is read again, likewise; 0: never */
 	int failures; /* in a row */
+	uint64 files; /* in which what it takes samples of lay when it was recomputed last */
 
 	/* this tick */
 	bool locked;
@@ -77,6 +78,7 @@ typedef struct SourceInfo
 	bool only;		/* without what is below it */
 	bool keys_only; /* its delta has keys instead of rows */
 	bool derived;	/* a view of ours: its delta does not come from the log */
+	bool sampled;	/* where its rows lie matters: updates that change nothing count */
 	Bitmapset *columns;
 	uint64 generation; /* changes with the columns or their types */
 	int ncolumns;

@@ -99,7 +99,8 @@ complete_source(SourceInfo *source, SourceInfo *before)
 static bool
 same_source(SourceInfo *a, SourceInfo *b)
 {
-	return bms_equal(a->columns, b->columns) && equalTupleDescs(a->desc, b->desc);
+	return a->sampled == b->sampled && bms_equal(a->columns, b->columns) &&
+		   equalTupleDescs(a->desc, b->desc);
 }
 
 /* Returns the sources that views read or that views with outboxes are, to be completed. */
@@ -131,6 +132,7 @@ needed_sources(ViewSet *set)
 				sources = lappend(sources, source);
 			}
 			source->columns = bms_add_members(source->columns, needed->columns);
+			source->sampled |= needed->sampled;
 		}
 	}
 	foreach (lc, set->published)
@@ -219,6 +221,7 @@ derive_view_set_interest(ViewSet *set)
 			else
 				item->columns = bms_add_members(item->columns, source->columns);
 			item->rows |= !source->keys_only;
+			item->moves |= source->sampled;
 		}
 	}
 	foreach (lc, set->published)
@@ -236,6 +239,7 @@ make_delta(SourceInfo *source)
 	delta->relid = source->relid;
 	delta->only = source->only;
 	delta->keys_only = source->keys_only;
+	delta->sampled = source->sampled;
 	delta->layout_generation = source->generation;
 	delta->ncolumns = source->ncolumns;
 	delta->attnums = source->attnums;

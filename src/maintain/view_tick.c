@@ -15,15 +15,19 @@
 
 #include "maintain/tick.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "base/clock.h"
 #include "base/errors.h"
+#include "catalog/pg_class.h"
+#include "common/hashfn.h"
 #include "portability/instr_time.h"
 #include "shared/progress.h"
 #include "shared/view_stats.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/syscache.h"
 
 LiveView *
 derive_view_obstacle(Maintainer *m, LiveView *view)
@@ -65,6 +69,36 @@ inspect_deltas(LiveView *view, bool *changed, SourceDelta **lost)
 		if (delta->lost)
 			*lost = delta;
 	}
+}
+
+/*
+ * Returns a hash of the files of all tables that a view's tick locks, 0 if it takes no
+ * samples.  VACUUM FULL and CLUSTER move rows of which the log says nothing, but into other
+ * files; they cannot do it while the tick has its locks.
+ */
+static uint64
+sampled_files(LiveView *view)
+{
+	bool sampled = false;
+	uint64 files = 0;
+	ListCell *lc;
+
+	foreach (lc, derive_runner_plan(view->runner)->sources)
+		sampled |= ((PlanSource *) lfirst(lc))->sampled;
+	if (!sampled)
+		return 0;
+	foreach (lc, view->locks)
+	{
+		Oid relid = ((TickLock *) lfirst(lc))->relid;
+		HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		files = hash_bytes_uint32_extended(
+			((Form_pg_class) GETSTRUCT(tuple))->relfilenode, files);
+		ReleaseSysCache(tuple);
+	}
+	return files;
 }
 
 /* Returns an error's message with its detail, in CurrentMemoryContext. */
@@ -163,6 +197,8 @@ maintain(Maintainer *m, LiveView *view, bool recompute)
 		return;
 	}
 	view->failures = 0;
+	if (recompute)
+		view->files = sampled_files(view);
 	if (view->due_at != 0 && recompute)
 		view->due_at = derive_clock_ms() + view->refresh_every;
 	derive_view_set_state(view, VIEW_LIVE, "");
@@ -288,7 +324,7 @@ derive_view_process(Maintainer *m, LiveView *view, const Frontier *next)
 			 errdetail("%s", lost->lost_reason)));
 	if (lost != NULL && !view->readable)
 		derive_view_set_state(view, VIEW_STALE, lost->lost_reason);
-	else if ((lost != NULL && !unread) ||
+	else if ((lost != NULL && !unread) || sampled_files(view) != view->files ||
 			 (derive_live_view_is_due(view) && view->readable))
 		maintain(m, view, true);
 	else if (changed || lost != NULL)

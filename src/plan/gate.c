@@ -239,6 +239,29 @@ check_tables_below(Oid relid, const char *source_text)
 }
 
 /*
+ * Checks a TABLESAMPLE: it must take the same rows again, and of a table, whose rows move
+ * only when the log or its file says so.
+ */
+static void
+check_sample(RangeTblEntry *rte, const char *source_text)
+{
+	int position = exprLocation(linitial(rte->tablesample->args));
+
+	if (rte->tablesample->repeatable == NULL)
+		derive_gate_refuse(
+			source_text, position, "TABLESAMPLE without REPEATABLE",
+			"It takes other rows each time.",
+			"Add REPEATABLE (seed), or choose rows by what is in them, for "
+			"example WHERE hashint4(id) % 100 < 10.");
+	if (derive_sources_is_silent(rte->relid) || derive_catalog_has_view(rte->relid))
+		derive_gate_refuse(
+			source_text, position, "TABLESAMPLE of a view's table",
+			"Which rows it takes depends on where they are stored, which is the "
+			"business of whoever maintains that table.",
+			"Choose rows by what is in them, for example WHERE hashint4(id) % 100 < 10.");
+}
+
+/*
  * Checks one table of the FROM clause.
  */
 static void
@@ -252,13 +275,7 @@ check_relation(RangeTblEntry *rte, const char *source_text)
 	partitioned = get_rel_relkind(rte->relid) == RELKIND_PARTITIONED_TABLE;
 	detail = psprintf("The query reads %s.", derive_relation_name(rte->relid));
 	if (rte->tablesample != NULL)
-		derive_gate_refuse(
-			source_text, exprLocation(linitial(rte->tablesample->args)), "TABLESAMPLE",
-			rte->tablesample->repeatable == NULL
-				? "It takes other rows each time."
-				: "Which rows it takes depends on where they are stored, and an update "
-				  "moves a row even if it changes nothing that the query reads.",
-			"Choose rows by what is in them, for example WHERE hashint4(id) % 100 < 10.");
+		check_sample(rte, source_text);
 	if (partitioned && !rte->inh)
 		derive_gate_refuse(source_text, -1, "ONLY with a partitioned table", detail,
 						   "Leave ONLY out: the table itself has no rows.");

@@ -31,6 +31,7 @@ typedef struct PlanSource
 	Bitmapset *columns; /* attnums that the query mentions (plain, > 0) */
 	bool only;			/* read without its inheritance children: a source of its own */
 	bool keys_only;		/* its delta has keys (change/layout.h), which are the columns */
+	bool sampled;		/* TABLESAMPLE: where its rows lie matters, too */
 	char
 		*delta_name; /* name of its delta in SQL: "delta_<relname>", unique in the plan */
 } PlanSource;

@@ -208,7 +208,7 @@ collect_walker(Node *node, SourceWalk *walk)
 		RangeTblEntry *rte = rt_fetch(((RangeTblRef *) node)->rtindex, query->rtable);
 
 		if (rte->rtekind == RTE_RELATION && !derive_sources_is_silent(rte->relid))
-			(void) intern_source(walk, rte);
+			intern_source(walk, rte)->sampled |= rte->tablesample != NULL;
 		return false;
 	}
 	if (IsA(node, Var))

@@ -40,7 +40,7 @@ SELECT derive.create_view('x', 'SELECT id FROM a LIMIT 3');
 SELECT derive.create_view('x', 'SELECT id FROM a OFFSET 3');
 SELECT derive.create_view('x', 'SELECT id FROM a FOR UPDATE');
 SELECT derive.create_view('x', 'SELECT id FROM a TABLESAMPLE BERNOULLI (10)');
-SELECT derive.create_view('x', 'SELECT id FROM a TABLESAMPLE SYSTEM (10) REPEATABLE (1)');
+SELECT derive.create_view('x', 'SELECT id FROM a TABLESAMPLE SYSTEM (10) REPEATABLE (random())');
 
 -- Aggregates whose result is not determined.
 SELECT derive.create_view('x', 'SELECT grp, array_agg(id) FROM a GROUP BY grp');

@@ -97,6 +97,7 @@ my @chapters = (
 		'ONLY' => 'SELECT id, kind FROM ONLY visits WHERE id > 2',
 		'ordinary views' => 'SELECT id, name FROM northern WHERE id > 2',
 		'derived views' => 'SELECT n, count(*) AS customers FROM per_customer GROUP BY n',
+		'TABLESAMPLE REPEATABLE' => 'SELECT id FROM orders TABLESAMPLE BERNOULLI (60) REPEATABLE (7)',
 		'materialized views, foreign tables' => 'SELECT o.id, m.n FROM orders o JOIN counted m ON m.customer = o.customer',
 	],
 );
@@ -108,7 +109,6 @@ my @refused = (
 	'order-sensitive aggregates without ORDER BY' => 'SELECT customer, array_agg(id) AS ids FROM orders GROUP BY customer',
 	'LIMIT without ORDER BY' => 'SELECT id FROM orders LIMIT 3',
 	'FOR UPDATE' => 'SELECT id FROM orders FOR UPDATE',
-	'TABLESAMPLE REPEATABLE' => 'SELECT id FROM orders TABLESAMPLE BERNOULLI (10) REPEATABLE (7)',
 	'TABLESAMPLE without REPEATABLE' => 'SELECT id FROM orders TABLESAMPLE BERNOULLI (10)',
 	'system columns' => 'SELECT id FROM orders WHERE ctid IS NOT NULL',
 	'system catalogs' => 'SELECT oid, relname FROM pg_class',
