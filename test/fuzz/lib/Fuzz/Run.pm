@@ -384,10 +384,19 @@ sub dump_tables
 # Batches
 # ---------------------------------------------------------------------------------------
 
+# A query with the views that it reads written out: they may not be built yet, and be empty.
+sub written_out
+{
+	my ($sql, @views) = @_;
+
+	$sql =~ s/\bf\.$_->{name}\b/($_->{sql})/g for reverse @views;
+	return $sql;
+}
+
 # True if a query runs, fast and with few rows; why not is counted.
 sub is_usable
 {
-	my ($self, $sql) = @_;
+	my ($self, $sql, @views) = @_;
 	my $db = $self->{db};
 	my $started = time;
 	my $rows;
@@ -401,7 +410,7 @@ sub is_usable
 	}
 	$error = try(sub {
 		$db->do('SET statement_timeout = 500');
-		($rows) = $db->selectrow_array("SELECT count(*) FROM ($sql) t");
+		($rows) = $db->selectrow_array('SELECT count(*) FROM (' . written_out($sql, @views) . ') t');
 	});
 	$db->do("SET statement_timeout = '60s'");
 	if ($error)
@@ -464,7 +473,7 @@ sub make_views
 		my $ast = random_query(@views);
 		my $sql = query_sql($ast);
 		$self->{count}{generated}++;
-		next unless $self->is_usable($sql);
+		next unless $self->is_usable($sql, @views);
 		$self->{count}{queries}++;
 		my $name = 'v' . (@views + 1);
 		my $error = $self->create_view($name, $sql);
