@@ -80,6 +80,9 @@ run(const char *sql)
 void
 derive_partition_guard(const char *table)
 {
+	OwnerScope scope;
+
+	derive_owner_enter(&scope, BOOTSTRAP_SUPERUSERID); /* the function is nobody else's */
 	run(psprintf(
 		"CREATE TRIGGER " DERIVE_APPEND_ONLY_TRIGGER
 		" BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s"
@@ -87,6 +90,7 @@ derive_partition_guard(const char *table)
 		table));
 	run(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER " DERIVE_APPEND_ONLY_TRIGGER,
 				 table));
+	derive_owner_leave(&scope);
 }
 
 /* Runs a statement as the owner of an outbox. */

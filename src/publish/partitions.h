@@ -17,7 +17,7 @@ extern void derive_partition_make(Oid outbox, int64 id, int64 from);
 /* Returns the partition that takes new events, of an outbox that is locked; or InvalidOid. */
 extern Oid derive_partition_open(Oid outbox);
 
-/* Makes a table append-only but for who writes outboxes; with the rights of the caller. */
+/* Makes a table append-only but for who writes outboxes, whatever the caller may do. */
 extern void derive_partition_guard(const char *table);
 
 /* True while this process changes partitions: the guard lets nobody else. */

@@ -111,6 +111,14 @@ SELECT derive.emit('x', NULL, NULL, 't_outbox.events');
 SELECT derive.create_outbox('mine', 't_outbox.orders');
 SELECT derive.drop_outbox('t_outbox.events');
 SELECT count(*) FROM derive.outboxes;
+-- Any role may have outboxes over what it may read.
+RESET ROLE;
+GRANT SELECT ON orders TO t_outbox_stranger;
+GRANT CREATE ON SCHEMA t_outbox TO t_outbox_stranger;
+SET ROLE t_outbox_stranger;
+SELECT derive.create_outbox('mine', 't_outbox.orders');
+INSERT INTO mine (position) VALUES (1);
+SELECT derive.drop_outbox('mine');
 RESET ROLE;
 -- The key of an outbox for which none is given is the source's primary key, by whatever names it goes.
 CREATE TABLE keyed (id int, "Part" text, v int, PRIMARY KEY ("Part", id));
