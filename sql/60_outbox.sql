@@ -68,11 +68,9 @@ BEGIN
 			FOR UPDATE SKIP LOCKED;
 	END IF;
 	RETURN c;
-EXCEPTION WHEN lock_not_available THEN
-	RETURN NULL;
 END $$;
 COMMENT ON FUNCTION derive_state.find_consumer(bigint, text, oid, text) IS
-	'a consumer''s row, locked if wanted and possible; NULL if not';
+	'a consumer''s row, locked if wanted; NULL if try and locked by another';
 
 CREATE FUNCTION derive_state.start_position(id bigint, start text) RETURNS bigint
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -184,7 +182,11 @@ BEGIN
 			RETURN;
 		END IF;
 		EXIT WHEN pass = 2;
-		c := derive_state.find_consumer(id, name, caller, CASE WHEN patient THEN 'lock' ELSE 'try' END);
+		BEGIN
+			c := derive_state.find_consumer(id, name, caller, CASE WHEN patient THEN 'lock' ELSE 'try' END);
+		EXCEPTION WHEN lock_not_available THEN
+			RETURN;
+		END;
 		IF c.consumer IS NULL THEN
 			RETURN;
 		END IF;
@@ -217,7 +219,7 @@ BEGIN
 		ON CONFLICT DO NOTHING;
 	UPDATE derive_state.consumer x
 		SET token = new_token, holder = session, lease_until = clock_timestamp() + lease,
-			fetched = greatest(x.fetched, last)
+			fetched = greatest(CASE WHEN x.token = new_token THEN x.fetched ELSE x.position END, last)
 		WHERE x.outbox = id AND x.consumer = name;
 END $$;
 COMMENT ON FUNCTION derive_state.end_fetch(bigint, text, text, bigint, interval, bigint[], bigint, bigint[], text[]) IS

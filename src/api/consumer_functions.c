@@ -252,7 +252,7 @@ typedef struct Fetch
 	bool held;
 	int64 position;
 	int64 token;
-	Datum due; /* arrays */
+	Datum due; /* arrays; of this one max at most */
 	Datum deferred;
 	Datum keys;
 	TimestampTz look_at; /* 0: nothing is due */
@@ -288,7 +288,8 @@ begin_fetch(Fetch *fetch, MemoryContext context)
 
 	add(&args, TEXTOID, fetch->session, false);
 	add(&args, BOOLOID, BoolGetDatum(fetch->deadline != 0), false);
-	run_trusted("SELECT held, position, token, due, deferred, keys, look_at"
+	add(&args, INT4OID, Int32GetDatum(fetch->max), false);
+	run_trusted("SELECT held, position, token, due[:$6], deferred, keys, look_at"
 				" FROM derive_state.begin_fetch($1, $2, $3, $4, $5)",
 				&args, fetch->deadline != 0 ? ms_until(fetch->deadline) : 0);
 	fetch->held = DatumGetBool(result(1, &isnull));
@@ -349,9 +350,8 @@ give_due(Fetch *fetch)
 	if (count(fetch->due) == 0)
 		return;
 	add(&args, INT8ARRAYOID, fetch->due, false);
-	add(&args, INT4OID, Int32GetDatum(fetch->max), false);
 	run(psprintf("SELECT %s FROM %s e WHERE e.position OPERATOR(pg_catalog.=) ANY ($1)"
-				 " ORDER BY e.position LIMIT $2",
+				 " ORDER BY e.position",
 				 event_columns, fetch->table),
 		&args);
 	(void) give(fetch);

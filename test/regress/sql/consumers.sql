@@ -66,6 +66,24 @@ SELECT derive.ack('events', 'keyed', 5, 1);
 SELECT position, aggregateid FROM derive.fetch('events', 'keyed', 3);
 SELECT derive.ack('events', 'keyed', 9, 1);
 SELECT position, key, attempts FROM derive_state.deferred WHERE consumer = 'keyed' ORDER BY 1;
+-- Of several whose time has come only those that were given out count as such: an ack of all of these
+-- sets the consumer free, and one that is repeated, of a later position, takes none of the others.
+SELECT derive.create_consumer('events', 'several', backoff => '0 s');
+SELECT count(*) FROM derive.fetch('events', 'several', 6);
+SELECT derive.fail('events', 'several', 1, 1, 'x'), derive.fail('events', 'several', 2, 1, 'x'), derive.ack('events', 'several', 6, 1);
+SELECT position FROM derive.fetch('events', 'several', 1);
+SELECT derive.ack('events', 'several', 1, 1);
+SELECT position, token, lease_until IS NULL AS free, failed FROM derive.consumers WHERE consumer = 'several';
+SELECT derive.ack('events', 'several', 6, 1);
+SELECT position FROM derive.fetch('events', 'several', 1);
+-- What the holder before had fetched is not given to the next one, who can neither acknowledge nor fail it.
+SELECT derive.create_consumer('events', 'taken');
+SELECT count(*) FROM derive.fetch('events', 'taken', 9);
+UPDATE derive_state.consumer SET holder = 'other', lease_until = now() WHERE consumer = 'taken';
+SELECT position, token FROM derive.fetch('events', 'taken', 2);
+SELECT derive.fail('events', 'taken', 9, 2, 'not mine');
+SELECT derive.ack('events', 'taken', 9, 2);
+SELECT position, token, lease_until IS NULL AS free FROM derive.consumers WHERE consumer = 'taken';
 -- What is refused.
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT derive.fetch('events', 'app', wait => '1 s');
