@@ -54,6 +54,8 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#define PATIENCE 3 /* failures in a row that can be a passing matter, not a row's */
+
 typedef struct OutboxPublisher
 {
 	Publisher pub;
@@ -472,6 +474,7 @@ write_outbox(OutboxPublisher *p, Outbox *outbox, List *cohorts, XLogRecPtr lsn)
 
 	if (outbox->row.of_view)
 		delta = find_delta(cohorts, outbox->row.source);
+	outbox->patient = outbox->row.failures < PATIENCE;
 	if (!XLogRecPtrIsInvalid(outbox->row.published) || outbox->row.retry_at != 0)
 	{
 		outbox->row.published = InvalidXLogRecPtr;

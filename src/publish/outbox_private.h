@@ -38,6 +38,7 @@ typedef struct Outbox
 	XLogRecPtr cursor; /* has all commits that start before this */
 	bool usable;	   /* this tick: its relations are locked and nothing keeps it back */
 	bool changed;	   /* row's progress must be stored */
+	bool patient;	   /* an error that may be over soon is still waited for */
 	int64 look_at_partitions; /* not before this, as by derive_clock_ms */
 } Outbox;
 

@@ -14,10 +14,11 @@
  * the error in its headers.  If the statement is wrong as such (a function or a column is
  * gone), all do.  So nothing is left out and nothing waits.
  *
- * If even that fails (the owner may not write), or what failed is no matter of a row (a lock
- * that could not be had, the disk), the error is noted
+ * If even that fails (the owner may not write), or what failed may be no matter of a row (a
+ * lock that could not be had, the disk), the error is noted
  * with the outbox and the worker starts again: then the outbox stays behind until
- * its time has come, and the rest goes on.
+ * its time has come, and the rest goes on.  So it does if the owner may not read the source
+ * any more: what happens there is not the owner's to know.
  *
  * Runs in the applier, in the tick's transaction and memory context.
  *
@@ -32,11 +33,13 @@
 #include "miscadmin.h"
 #include "publish/outbox.h"
 #include "publish/outbox_private.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -193,16 +196,19 @@ insert_rows(Outbox *outbox, Tuplestorestate *rows, int64 nrows, const char *erro
 	SPI_finish();
 }
 
-/* Says whether an error is that of a moment or of the place, and not of a row. */
+/*
+ * Says whether an error may be that of a moment or of the place, and not of a row.  If it has
+ * come back often enough, it is a row's: expressions can throw whatever they like.
+ */
 static bool
-is_transient(const ErrorData *error)
+is_transient(const Outbox *outbox, const ErrorData *error)
 {
 	static const int classes[] = {
 		ERRCODE_TRANSACTION_ROLLBACK,  ERRCODE_INSUFFICIENT_RESOURCES,
 		ERRCODE_OPERATOR_INTERVENTION, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 		ERRCODE_SYSTEM_ERROR,		   ERRCODE_INTERNAL_ERROR};
 
-	for (int i = 0; i < lengthof(classes); i++)
+	for (int i = 0; outbox->patient && i < lengthof(classes); i++)
 		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TO_CATEGORY(classes[i]))
 			return true;
 	return false;
@@ -300,7 +306,7 @@ write_rows(Outbox *outbox, Tuplestorestate *slice)
 		CHECK_FOR_INTERRUPTS();
 		tuplestore_puttupleslot(one, slot);
 		error = try_insert(outbox, one, 1, NULL);
-		if (error != NULL && !is_transient(error))
+		if (error != NULL && !is_transient(outbox, error))
 			error = try_insert(outbox, one, 1, error->message);
 		if (error != NULL)
 			give_up(outbox, error->message);
@@ -336,18 +342,35 @@ write_otherwise(Outbox *outbox, ErrorData *error)
 	}
 }
 
+/* Gives up if the owner may not read the source, which statements over the log do not ask. */
+static void
+check_owner(Outbox *outbox)
+{
+	Oid source = outbox->row.source;
+
+	if (!OidIsValid(source))
+		return;
+	if (pg_class_aclcheck(source, outbox->owner, ACL_SELECT) != ACLCHECK_OK)
+		give_up(outbox, psprintf("permission denied for table %s", get_rel_name(source)));
+	if (check_enable_rls(source, outbox->owner, true) == RLS_ENABLED)
+		give_up(outbox, psprintf("row-level security of table %s applies to the owner",
+								 get_rel_name(source)));
+}
+
 int64
 derive_outbox_write(Outbox *outbox, SourceDelta *delta, XLogRecPtr lsn)
 {
 	int64 before = outbox->row.position;
 	ErrorData *error;
 
+	if (delta != NULL || outbox->log->nrows > 0)
+		check_owner(outbox);
 	if (delta != NULL)
 		read_view(outbox, delta, lsn);
 	if (outbox->log->nrows > 0)
 	{
 		error = try_insert(outbox, outbox->log->rows, outbox->log->nrows, NULL);
-		if (error != NULL && is_transient(error))
+		if (error != NULL && is_transient(outbox, error))
 			give_up(outbox, error->message);
 		if (error != NULL)
 		{

@@ -128,6 +128,35 @@ await_live('mended');
 is($node->safe_psql('postgres', q{SELECT DISTINCT relowner::regrole FROM pg_class JOIN pg_inherits ON inhrelid = oid
 		WHERE inhparent = 'a_events'::regclass}), 'poor', 'partitions follow their outbox to a new owner');
 
+# What happens to the source is not told to an owner who may not read it any more, until that is undone.
+foreach my $case ([ 'REVOKE SELECT ON a FROM poor', 'permission denied for table a', 'GRANT SELECT ON a TO poor' ],
+	[ 'ALTER TABLE a ENABLE ROW LEVEL SECURITY', 'row-level security of table a applies to the owner', 'ALTER TABLE a DISABLE ROW LEVEL SECURITY' ])
+{
+	my ($lose, $reason, $mend) = @$case;
+	$node->safe_psql('postgres', $lose);
+	my $before = position('a_events');
+	change();
+	ok(poll_until(sub { $node->safe_psql('postgres', q{SELECT state || ': ' || reason FROM derive.outboxes WHERE outbox = 'a_events'::regclass})
+			eq "failed: $reason" }), "$lose: its outbox fails");
+	is(position('a_events'), $before, 'and gets nothing');
+	check_outbox($node, 'b_events', 'b', 'the other one goes on');
+	$node->safe_psql('postgres', $mend);
+	await_live($mend);
+}
+
+# An expression that throws what looks like a passing matter: it is tried again, but not for ever.
+$node->safe_psql('postgres', q{
+	CREATE TABLE moody (id int PRIMARY KEY);
+	CREATE FUNCTION mood(id int) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS
+		$$ BEGIN IF id = 2 THEN RAISE EXCEPTION 'not now' USING ERRCODE = '55000'; END IF; RETURN to_jsonb(id); END $$;
+	SELECT derive.create_outbox('moods', 'moody', payload => 'public.mood((new).id)');
+	INSERT INTO moody VALUES (1), (2), (3)});
+ok(poll_until(sub { position('moods') eq '3' }), 'a row whose expression always throws holds no other one up for long');
+is($node->safe_psql('postgres', q{SELECT string_agg(payload || coalesce(' ' || (headers->>'error'), ''), ', ' ORDER BY position) FROM moods}),
+	'1, {"id": 2} not now, 3', 'and is there without it');
+await_live('a moody expression');
+$node->safe_psql('postgres', 'DROP TABLE moody CASCADE');
+
 # A fetch that waits wakes up for new events, and survives the death of those who bring them.
 $node->safe_psql('postgres', q{SELECT derive.create_consumer('b_events', 'waiting', 'latest')});
 my $waiting = $node->background_psql('postgres');
