@@ -257,6 +257,8 @@ read_names(const DefElem *given, const OptionDefinition *definition, List **patt
 	else if (value)
 		problem = derive_pattern_read_wal2json(
 			value, definition->nparts, definition->kind == OPTION_EXCLUDE, patterns);
+	if (problem == NULL && *patterns == NIL && definition->kind == OPTION_INCLUDE)
+		problem = "a name is empty"; /* it would choose nothing, not all */
 	if (problem == NULL)
 		return;
 	ereport(

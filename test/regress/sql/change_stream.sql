@@ -193,6 +193,7 @@ SELECT * FROM records('change_stream', 'tables', '');
 SELECT * FROM records('change_stream', 'tables', 'a.b c.d');
 SELECT * FROM records('change_stream', 'columns', 'a.b');
 SELECT * FROM records('change_stream', 'format', 'wal2json', 'add-tables', 'orders');
+SELECT * FROM records('change_stream', 'format', 'wal2json', 'add-tables', '');
 SELECT * FROM records('change_stream', 'source', 'x');
 SELECT * FROM records('change_stream', 'tables', 'a.b', 'tables', 'c.d');
 
