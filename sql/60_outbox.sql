@@ -97,8 +97,8 @@ AS $$
 DECLARE
 	first bigint := derive_state.start_position(id, start);
 BEGIN
-	IF max_attempts < 1 OR backoff < interval '0' OR name = '' THEN
-		RAISE EXCEPTION 'max_attempts must be at least 1, backoff not negative, and consumer not empty'
+	IF max_attempts < 1 OR backoff NOT BETWEEN interval '0' AND interval '366 days' OR name = '' THEN
+		RAISE EXCEPTION 'max_attempts must be at least 1, backoff between 0 and a year, and consumer not empty'
 			USING ERRCODE = 'invalid_parameter_value';
 	END IF;
 	INSERT INTO derive_state.consumer (outbox, consumer, role, position, fetched, max_attempts, backoff)
@@ -283,7 +283,7 @@ BEGIN
 			SET attempts = d.attempts + 1, error = EXCLUDED.error, delivered = NULL
 		RETURNING attempts INTO tries;
 	UPDATE derive_state.deferred d
-		SET retry_at = clock_timestamp() + c.backoff * power(2, least(tries, 20) - 1),
+		SET retry_at = clock_timestamp() + least(c.backoff * power(2, least(tries, 20) - 1), interval '1 year'),
 			parked_at = CASE WHEN tries >= c.max_attempts THEN clock_timestamp() END
 		WHERE d.outbox = id AND d.consumer = name AND d.position = failed;
 

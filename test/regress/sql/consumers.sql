@@ -84,6 +84,14 @@ SELECT position, token FROM derive.fetch('events', 'taken', 2);
 SELECT derive.fail('events', 'taken', 9, 2, 'not mine');
 SELECT derive.ack('events', 'taken', 9, 2);
 SELECT position, token, lease_until IS NULL AS free FROM derive.consumers WHERE consumer = 'taken';
+-- The longest time between two tries is a year.
+SELECT derive.create_consumer('events', 'patient', backoff => '2 years');
+SELECT derive.create_consumer('events', 'patient', backoff => '1 year', max_attempts => 100);
+INSERT INTO derive_state.deferred (outbox, consumer, position, attempts, delivered)
+	SELECT outbox, consumer, 1, 50, 1 FROM derive_state.consumer WHERE consumer = 'patient';
+SELECT count(*) FROM derive.fetch('events', 'patient');
+SELECT derive.fail('events', 'patient', 1, 1, 'x');
+SELECT retry_at BETWEEN now() + interval '11 months' AND now() + interval '1 year 1 minute' FROM derive_state.deferred WHERE consumer = 'patient' AND attempts > 0;
 -- What is refused.
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT derive.fetch('events', 'app', wait => '1 s');
