@@ -24,6 +24,7 @@ typedef enum OutboxPlan
 	PLAN_WRITE,		/* the log into the table */
 	PLAN_WRITE_IDS, /* the same, but for callers' ids that the table has */
 	PLAN_WRITE_RAW, /* the same, without the user's expressions */
+	PLAN_WRITE_GAP, /* the same, with nothing of the change: as what is lost */
 	PLAN_READ_VIEW, /* a view's delta as pairs of rows */
 	OUTBOX_PLANS
 } OutboxPlan;
@@ -45,11 +46,11 @@ typedef struct Outbox
 /* outbox_sql.c */
 
 /*
- * Return statements over LOG_NAME and DELTA_NAME; raw: without the user's expressions; key:
- * attnos of the source's, which is that of events for which no expression says another.
+ * Return statements over LOG_NAME and DELTA_NAME; key: attnos of the source's, which is that
+ * of events for which no expression says another.
  */
 extern char *
-derive_outbox_write_sql(const CatalogOutbox *row, List *key, bool raw, bool ids);
+derive_outbox_write_sql(const CatalogOutbox *row, List *key, OutboxPlan which);
 extern char *derive_outbox_view_sql(const CatalogOutbox *row, List *key);
 
 /* outbox_write.c */

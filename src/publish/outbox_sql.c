@@ -54,8 +54,10 @@ key_expression(Oid source, List *key)
 
 /* Appends the values that a change has: topic, key, payload. */
 static void
-append_values(StringInfo sql, const CatalogOutbox *row, List *source_key, bool raw)
+append_values(StringInfo sql, const CatalogOutbox *row, List *source_key,
+			  OutboxPlan which)
 {
+	bool raw = which == PLAN_WRITE_RAW;
 	char *current = psprintf("CASE WHEN %s THEN e.old ELSE e.new END", op_is("delete"));
 	char *key = "NULL::pg_catalog.text";
 	char *expression;
@@ -64,6 +66,12 @@ append_values(StringInfo sql, const CatalogOutbox *row, List *source_key, bool r
 
 	appendStringInfo(sql, "COALESCE(e.\"$topic\", %s::pg_catalog.text) AS topic, ",
 					 quote_literal_cstr(row->topic));
+	if (which == PLAN_WRITE_GAP)
+	{
+		appendStringInfoString(sql, "NULL::pg_catalog.text AS key,"
+									" NULL::pg_catalog.jsonb AS payload");
+		return;
+	}
 	if (!OidIsValid(row->source))
 	{
 		appendStringInfoString(sql, "e.\"$key\" AS key,"
@@ -87,7 +95,7 @@ append_values(StringInfo sql, const CatalogOutbox *row, List *source_key, bool r
 }
 
 char *
-derive_outbox_write_sql(const CatalogOutbox *row, List *key, bool raw, bool ids)
+derive_outbox_write_sql(const CatalogOutbox *row, List *key, OutboxPlan which)
 {
 	char *table = derive_outbox_name(row->outbox);
 	StringInfoData sql;
@@ -101,14 +109,15 @@ derive_outbox_write_sql(const CatalogOutbox *row, List *key, bool raw, bool ids)
 		" x.topic, x.key, x.op, x.payload,"
 		" derive_state.event_headers(x.lsn, x.ordinal, x.xid, x.at, x.request, $2), x.at"
 		" FROM (SELECT e.\"$lsn\" AS lsn, e.\"$ordinal\" AS ordinal, e.\"$xid\" AS xid,"
-		" e.\"$at\" AS at, e.\"$request\" AS request, e.\"$id\" AS id, e.op, ",
-		table, derive_catalog_home(), row->id);
-	append_values(&sql, row, key, raw);
+		" e.\"$at\" AS at, e.\"$request\" AS request, e.\"$id\" AS id, %s AS op, ",
+		table, derive_catalog_home(), row->id,
+		which == PLAN_WRITE_GAP ? "'gap'::pg_catalog.text" : "e.op");
+	append_values(&sql, row, key, which);
 	appendStringInfoString(&sql, " FROM " LOG_NAME " e WHERE true");
-	if (row->filter != NULL && !raw)
+	if (row->filter != NULL && (which == PLAN_WRITE || which == PLAN_WRITE_IDS))
 		appendStringInfo(&sql, " AND (%s OR %s OR (%s\n))", op_is("message"),
 						 op_is("gap"), row->filter);
-	if (ids)
+	if (which != PLAN_WRITE)
 		appendStringInfo(&sql,
 						 " AND (e.\"$id\" IS NULL OR NOT EXISTS (SELECT FROM %s o"
 						 " WHERE o.id OPERATOR(pg_catalog.=) e.\"$id\"))",

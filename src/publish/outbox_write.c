@@ -12,7 +12,8 @@
  * If that fails, the rows of the log are written in slices, and those of a slice
  * that fails one by one; one that fails by itself carries the row as payload, no key, and
  * the error in its headers.  If the statement is wrong as such (a function or a column is
- * gone), all do.  So nothing is left out and nothing waits.
+ * gone), all do.  A row that cannot be jsonb (a json with a zero character, what is too
+ * long) is a gap, with the error.  So nothing is left out and nothing waits.
  *
  * If even that fails (the owner may not write), or what failed may be no matter of a row (a
  * lock that could not be had, the disk), the error is noted
@@ -100,7 +101,7 @@ derive_outbox_check(const CatalogOutbox *row)
 								row->payload));
 	if (row->filter != NULL)
 		(void) prepare(psprintf("SELECT FROM " LOG_NAME " WHERE (%s\n)", row->filter));
-	(void) prepare(derive_outbox_write_sql(row, NIL, false, true));
+	(void) prepare(derive_outbox_write_sql(row, NIL, PLAN_WRITE_IDS));
 	derive_owner_leave(&scope);
 	SPI_finish();
 	derive_event_log_free(log);
@@ -125,11 +126,10 @@ kept_plan(Outbox *outbox, OutboxPlan which)
 
 	if (plan != NULL)
 		return plan;
-	plan = prepare(which == PLAN_READ_VIEW
-					   ? derive_outbox_view_sql(&outbox->row, outbox->source_key)
-					   : derive_outbox_write_sql(&outbox->row, outbox->source_key,
-												 which == PLAN_WRITE_RAW,
-												 which != PLAN_WRITE));
+	plan = prepare(
+		which == PLAN_READ_VIEW
+			? derive_outbox_view_sql(&outbox->row, outbox->source_key)
+			: derive_outbox_write_sql(&outbox->row, outbox->source_key, which));
 	if (SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not keep a plan");
 	outbox->plans[which] = plan;
@@ -173,13 +173,11 @@ read_view(Outbox *outbox, SourceDelta *delta, XLogRecPtr lsn)
 	SPI_finish();
 }
 
-/* Writes rows of the log as the owner; error: goes into headers, without expressions. */
+/* Writes rows of the log as the owner; error: goes into headers, or NULL. */
 static void
-insert_rows(Outbox *outbox, Tuplestorestate *rows, int64 nrows, const char *error)
+insert_rows(Outbox *outbox, Tuplestorestate *rows, int64 nrows, OutboxPlan which,
+			const char *error)
 {
-	OutboxPlan which = error != NULL			  ? PLAN_WRITE_RAW
-					   : outbox->log->ids != NULL ? PLAN_WRITE_IDS
-												  : PLAN_WRITE;
 	Datum values[2] = {Int64GetDatum(outbox->row.position), (Datum) 0};
 	OwnerScope scope;
 
@@ -216,7 +214,8 @@ is_transient(const Outbox *outbox, const ErrorData *error)
 
 /* Inserts rows in a subtransaction; returns the error that undid it, or NULL. */
 static ErrorData *
-try_insert(Outbox *outbox, Tuplestorestate *rows, int64 nrows, const char *error)
+try_insert(Outbox *outbox, Tuplestorestate *rows, int64 nrows, OutboxPlan which,
+		   const char *error)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -228,7 +227,7 @@ try_insert(Outbox *outbox, Tuplestorestate *rows, int64 nrows, const char *error
 	PG_TRY();
 	{
 		writing = outbox->row.outbox;
-		insert_rows(outbox, rows, nrows, error);
+		insert_rows(outbox, rows, nrows, which, error);
 		writing = InvalidOid;
 		ReleaseCurrentSubTransaction();
 	}
@@ -290,6 +289,28 @@ give_up(Outbox *outbox, const char *error)
 							  "without it.")));
 }
 
+/* Returns the statement by which rows are written if nothing is wrong. */
+static OutboxPlan
+usual_plan(const Outbox *outbox)
+{
+	return outbox->log->ids != NULL ? PLAN_WRITE_IDS : PLAN_WRITE;
+}
+
+/* Writes a row of the log, with less and less in it. */
+static void
+write_row(Outbox *outbox, Tuplestorestate *row)
+{
+	ErrorData *error = try_insert(outbox, row, 1, usual_plan(outbox), NULL);
+	const char *reason = error != NULL ? error->message : NULL;
+
+	for (int which = PLAN_WRITE_RAW;
+		 which <= PLAN_WRITE_GAP && error != NULL && !is_transient(outbox, error);
+		 which++)
+		error = try_insert(outbox, row, 1, which, reason);
+	if (error != NULL)
+		give_up(outbox, error->message);
+}
+
 /* Writes a slice of the log that has failed as a whole, row by row. */
 static void
 write_rows(Outbox *outbox, Tuplestorestate *slice)
@@ -301,15 +322,10 @@ write_rows(Outbox *outbox, Tuplestorestate *slice)
 	while (tuplestore_gettupleslot(slice, true, false, slot))
 	{
 		Tuplestorestate *one = tuplestore_begin_heap(false, false, work_mem);
-		ErrorData *error;
 
 		CHECK_FOR_INTERRUPTS();
 		tuplestore_puttupleslot(one, slot);
-		error = try_insert(outbox, one, 1, NULL);
-		if (error != NULL && !is_transient(outbox, error))
-			error = try_insert(outbox, one, 1, error->message);
-		if (error != NULL)
-			give_up(outbox, error->message);
+		write_row(outbox, one);
 		tuplestore_end(one);
 	}
 	ExecDropSingleTupleTableSlot(slot);
@@ -322,21 +338,18 @@ write_rows(Outbox *outbox, Tuplestorestate *slice)
 static void
 write_otherwise(Outbox *outbox, ErrorData *error)
 {
+	EventLog *log = outbox->log;
 	Tuplestorestate *slice;
 	int64 n;
 
 	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) ==
-		ERRCODE_TO_CATEGORY(ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION))
-	{
-		error = try_insert(outbox, outbox->log->rows, outbox->log->nrows, error->message);
-		if (error != NULL)
-			give_up(outbox, error->message);
+			ERRCODE_TO_CATEGORY(ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION) &&
+		try_insert(outbox, log->rows, log->nrows, PLAN_WRITE_RAW, error->message) == NULL)
 		return;
-	}
-	tuplestore_rescan(outbox->log->rows);
-	while ((slice = derive_event_log_slice(outbox->log, SLICE, &n)) != NULL)
+	tuplestore_rescan(log->rows);
+	while ((slice = derive_event_log_slice(log, SLICE, &n)) != NULL)
 	{
-		if (try_insert(outbox, slice, n, NULL) != NULL)
+		if (try_insert(outbox, slice, n, usual_plan(outbox), NULL) != NULL)
 			write_rows(outbox, slice);
 		tuplestore_end(slice);
 	}
@@ -369,7 +382,8 @@ derive_outbox_write(Outbox *outbox, SourceDelta *delta, XLogRecPtr lsn)
 		read_view(outbox, delta, lsn);
 	if (outbox->log->nrows > 0)
 	{
-		error = try_insert(outbox, outbox->log->rows, outbox->log->nrows, NULL);
+		error = try_insert(outbox, outbox->log->rows, outbox->log->nrows,
+						   usual_plan(outbox), NULL);
 		if (error != NULL && is_transient(outbox, error))
 			give_up(outbox, error->message);
 		if (error != NULL)

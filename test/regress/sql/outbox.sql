@@ -120,6 +120,19 @@ SELECT derive.create_outbox('mine', 't_outbox.orders');
 INSERT INTO mine (position) VALUES (1);
 SELECT derive.drop_outbox('mine');
 RESET ROLE;
+-- What jsonb cannot hold holds nothing up, with expressions and without, also when these are gone.
+CREATE TABLE strange (id int PRIMARY KEY, j json);
+CREATE FUNCTION short(j json) RETURNS jsonb LANGUAGE sql IMMUTABLE AS 'SELECT to_jsonb(length(j::text))';
+SELECT derive.create_outbox('strange_events', 'strange');
+SELECT derive.create_outbox('strange_lengths', 'strange', payload => 'short((new).j)');
+INSERT INTO strange VALUES (1, '1'), (2, '"\u0000"'), (3, '"\ud800"'), (4, '[]');
+SELECT derive.wait() IS NOT NULL;
+DROP FUNCTION short(json);
+INSERT INTO strange VALUES (5, '"\u0000"'), (6, '{}');
+SELECT derive.wait() IS NOT NULL;
+SELECT position, aggregateid, type, payload, headers->>'error' AS error FROM strange_events ORDER BY position;
+SELECT position, aggregateid, type, payload, headers->>'error' AS error FROM strange_lengths ORDER BY position;
+DROP TABLE strange CASCADE;
 -- The key of an outbox for which none is given is the source's primary key, by whatever names it goes.
 CREATE TABLE keyed (id int, "Part" text, v int, PRIMARY KEY ("Part", id));
 CREATE TABLE unkeyed (id int);
