@@ -355,6 +355,84 @@ derive_drop_outbox(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* Statement trigger on every outbox: only the applier writes. */
+Datum
+derive_reject_outbox_write(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("function \"%s\" must be called as a trigger",
+							   "derive_state.reject_outbox_write")));
+	if (!derive_outbox_is_writing(RelationGetRelid(trigger->tg_relation)))
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("cannot change outbox \"%s\"",
+							   RelationGetRelationName(trigger->tg_relation)),
+						errdetail("Its rows follow from what happens to its source."),
+						errhint("derive.emit writes an event of your own.")));
+	PG_RETURN_POINTER(NULL);
+}
+
+/*
+ * Makes the id of an event: 48 bits of the LSN, 32 of the ordinal and 42 of a hash of all
+ * three, between the six that say "version 8" (RFC 9562).  So ids rise with positions, and
+ * an index on them grows at its end.
+ */
+static void
+make_event_id(const char *outbox, int len, uint64 lsn, uint64 ordinal, pg_uuid_t *id)
+{
+	uint64 hash = hash_bytes_extended((const unsigned char *) outbox, len, lsn);
+
+	hash = hash_bytes_extended((unsigned char *) &ordinal, sizeof(ordinal), hash);
+	hash &= UINT64CONST(0x3FFFFFFFFFF);
+	for (int i = 0; i < 6; i++)
+		id->data[i] = lsn >> (40 - 8 * i);
+	id->data[6] = 0x80 | ((ordinal >> 28) & 0x0F);
+	id->data[7] = ordinal >> 20;
+	id->data[8] = 0x80 | ((ordinal >> 14) & 0x3F);
+	id->data[9] = ordinal >> 6;
+	id->data[10] = (ordinal & 0x3F) << 2 | hash >> 40;
+	for (int i = 0; i < 5; i++)
+		id->data[11 + i] = hash >> (32 - 8 * i);
+}
+
+/* derive_state.event_id(outbox, lsn, ordinal) → uuid */
+Datum
+derive_event_id(PG_FUNCTION_ARGS)
+{
+	text *outbox = PG_GETARG_TEXT_PP(0);
+	pg_uuid_t *id = palloc(sizeof(pg_uuid_t));
+
+	make_event_id(VARDATA_ANY(outbox), VARSIZE_ANY_EXHDR(outbox), PG_GETARG_LSN(1),
+				  (uint64) PG_GETARG_INT64(2), id);
+	PG_RETURN_UUID_P(id);
+}
+
+/* Throws if a caller's id is one that a change will have: there would be no room for that. */
+static void
+check_id(const CatalogOutbox *row, const pg_uuid_t *id)
+{
+	char *outbox = psprintf("%s:" INT64_FORMAT, derive_catalog_home(), row->id);
+	const unsigned char *d = id->data;
+	uint64 lsn = 0;
+	uint64 ordinal = (uint64) (d[6] & 0x0F) << 28 | (uint64) d[7] << 20 |
+					 (uint64) (d[8] & 0x3F) << 14 | (uint64) d[9] << 6 | d[10] >> 2;
+	pg_uuid_t taken;
+
+	for (int i = 0; i < 6; i++)
+		lsn = lsn << 8 | d[i];
+	make_event_id(outbox, strlen(outbox), lsn, ordinal, &taken);
+	if (memcmp(&taken, id, sizeof(taken)) == 0)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("id %s is not for emitted events",
+					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)))),
+			 errdetail("It belongs to a place in the log."),
+			 errhint("Give another one, or none.")));
+}
+
 /* derive.emit(topic, key, payload, outbox, id) */
 Datum
 derive_emit(PG_FUNCTION_ARGS)
@@ -384,57 +462,12 @@ derive_emit(PG_FUNCTION_ARGS)
 			DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(2)));
 	emission.has_id = !PG_ARGISNULL(4);
 	if (emission.has_id)
+	{
 		emission.id = *PG_GETARG_UUID_P(4);
+		check_id(row, &emission.id);
+	}
 	derive_emission_send(&emission, derive_catalog_secret());
 	PG_RETURN_VOID();
-}
-
-/* Statement trigger on every outbox: only the applier writes. */
-Datum
-derive_reject_outbox_write(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-						errmsg("function \"%s\" must be called as a trigger",
-							   "derive_state.reject_outbox_write")));
-	if (!derive_outbox_is_writing(RelationGetRelid(trigger->tg_relation)))
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("cannot change outbox \"%s\"",
-							   RelationGetRelationName(trigger->tg_relation)),
-						errdetail("Its rows follow from what happens to its source."),
-						errhint("derive.emit writes an event of your own.")));
-	PG_RETURN_POINTER(NULL);
-}
-
-/*
- * derive_state.event_id(outbox, lsn, ordinal) → uuid: 48 bits of the LSN, 32 of the ordinal
- * and 42 of a hash of all three, between the six that say "version 8" (RFC 9562).  So ids rise
- * with positions, and an index on them grows at its end.
- */
-Datum
-derive_event_id(PG_FUNCTION_ARGS)
-{
-	text *outbox = PG_GETARG_TEXT_PP(0);
-	uint64 lsn = PG_GETARG_LSN(1);
-	uint64 ordinal = (uint64) PG_GETARG_INT64(2);
-	uint64 hash = hash_bytes_extended((unsigned char *) VARDATA_ANY(outbox),
-									  VARSIZE_ANY_EXHDR(outbox), lsn);
-	pg_uuid_t *id = palloc(sizeof(pg_uuid_t));
-
-	hash = hash_bytes_extended((unsigned char *) &ordinal, sizeof(ordinal), hash);
-	hash &= UINT64CONST(0x3FFFFFFFFFF);
-	for (int i = 0; i < 6; i++)
-		id->data[i] = lsn >> (40 - 8 * i);
-	id->data[6] = 0x80 | ((ordinal >> 28) & 0x0F);
-	id->data[7] = ordinal >> 20;
-	id->data[8] = 0x80 | ((ordinal >> 14) & 0x3F);
-	id->data[9] = ordinal >> 6;
-	id->data[10] = (ordinal & 0x3F) << 2 | hash >> 40;
-	for (int i = 0; i < 5; i++)
-		id->data[11 + i] = hash >> (32 - 8 * i);
-	PG_RETURN_UUID_P(id);
 }
 
 /* Adds a value to an object under construction, unless it is NULL. */
