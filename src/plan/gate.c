@@ -42,6 +42,7 @@
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "optimizer/tlist.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
@@ -49,6 +50,7 @@
 #include "utils/regproc.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "base/compat.h"
 #include "change/layout.h"
@@ -142,6 +144,31 @@ check_statement(Query *query, const char *source_text)
 }
 
 /*
+ * Returns the first expression that GROUP BY or DISTINCT compares by another equality than
+ * its type's own, or NULL.  They take it from ORDER BY ... USING, which says nothing to those
+ * who read the rows, and is therefore left out where groups are kept.
+ */
+static Node *
+strange_equality(Query *query)
+{
+	List *clauses = list_copy(query->groupClause);
+	ListCell *lc;
+
+	if (!query->hasDistinctOn)
+		clauses = list_concat(clauses, query->distinctClause);
+	foreach (lc, clauses)
+	{
+		SortGroupClause *clause = lfirst_node(SortGroupClause, lc);
+		Node *expression = get_sortgroupclause_expr(clause, query->targetList);
+
+		if (lookup_type_cache(exprType(expression), TYPECACHE_EQ_OPR)->eq_opr !=
+			clause->eqop)
+			return expression;
+	}
+	return NULL;
+}
+
+/*
  * Refuses clauses that do more than read, or that leave open which rows are meant.
  */
 static void
@@ -149,6 +176,7 @@ check_clauses(Query *query, bool exists, const char *source_text)
 {
 	bool cuts = query->limitCount != NULL || query->limitOffset != NULL;
 	Node *cut = query->limitCount ? query->limitCount : query->limitOffset;
+	Node *strange = strange_equality(query);
 	Refusal refusals[] = {
 		{query->hasModifyingCTE, cte_location(query), "data-modifying statements in WITH",
 		 "Give one SELECT statement that only reads."},
@@ -157,6 +185,9 @@ check_clauses(Query *query, bool exists, const char *source_text)
 		{cuts && !exists && query->sortClause == NIL, exprLocation(cut),
 		 "LIMIT, FETCH and OFFSET without ORDER BY",
 		 "Add ORDER BY: without it, which rows are meant is not determined."},
+		{strange != NULL, exprLocation(strange),
+		 "GROUP BY and DISTINCT by another equality than the type's own",
+		 "Order by it without USING, or when reading the derived view."},
 	};
 
 	refuse_any(source_text, refusals, lengthof(refusals));

@@ -82,16 +82,19 @@ splitting_clauses(Query *query)
 }
 
 /*
- * True if an expression is in a list of SortGroupClauses.
+ * True if an expression is in a list of SortGroupClauses, with an equality.
  */
 static bool
-clauses_have(Query *query, List *clauses, Node *expression)
+clauses_have(Query *query, List *clauses, Node *expression, Oid equality)
 {
 	ListCell *lc;
 
 	foreach (lc, clauses)
 	{
-		if (equal(get_sortgroupclause_expr(lfirst(lc), query->targetList), expression))
+		SortGroupClause *clause = lfirst_node(SortGroupClause, lc);
+
+		if (clause->eqop == equality &&
+			equal(get_sortgroupclause_expr(clause, query->targetList), expression))
 			return true;
 	}
 	return false;
@@ -116,16 +119,16 @@ find_output(Query *query, Node *expression)
 }
 
 /*
- * True if all lists of clauses have the expression of one of them.
+ * True if all lists of clauses have the expression of one of them, with the same equality.
  */
 static bool
-is_common(Query *query, List *lists, Node *expression)
+is_common(Query *query, List *lists, Node *expression, Oid equality)
 {
 	ListCell *lc;
 
 	foreach (lc, lists)
 	{
-		if (!clauses_have(query, lfirst(lc), expression))
+		if (!clauses_have(query, lfirst(lc), expression, equality))
 			return false;
 	}
 	return true;
@@ -150,7 +153,7 @@ find_parts(Query *query, Stage *stage, List *lists, char **why)
 		FoldKey *key = &stage->keys[stage->nkeys];
 		int output = find_output(query, expression);
 
-		if (IsA(expression, Const) || !is_common(query, lists, expression))
+		if (IsA(expression, Const) || !is_common(query, lists, expression, clause->eqop))
 			continue;
 		if (output == 0)
 		{

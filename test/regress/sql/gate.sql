@@ -39,6 +39,11 @@ SELECT derive.create_view('x', 'WITH d AS (DELETE FROM a RETURNING id) SELECT id
 SELECT derive.create_view('x', 'SELECT id FROM a LIMIT 3');
 SELECT derive.create_view('x', 'SELECT id FROM a OFFSET 3');
 SELECT derive.create_view('x', 'SELECT id FROM a FOR UPDATE');
+-- GROUP BY and DISTINCT take their equality from ORDER BY ... USING: images of records are told apart otherwise than records are.
+CREATE TYPE amount AS (n numeric);
+CREATE TABLE amounts (id int PRIMARY KEY, r amount);
+SELECT derive.create_view('x', 'SELECT r, count(*) FROM amounts GROUP BY r ORDER BY r USING OPERATOR(pg_catalog.*<)');
+SELECT derive.create_view('x', 'SELECT id FROM a WHERE EXISTS (SELECT DISTINCT r FROM amounts ORDER BY r USING OPERATOR(pg_catalog.*<))');
 SELECT derive.create_view('x', 'SELECT id FROM a TABLESAMPLE BERNOULLI (10)');
 SELECT derive.create_view('x', 'SELECT id FROM a TABLESAMPLE SYSTEM (10) REPEATABLE (random())');
 
@@ -97,6 +102,7 @@ SELECT count(*) FROM pg_class c WHERE relnamespace = 'derive_state'::regnamespac
 -- ONLY and all that is immutable is fine.
 SELECT derive.create_view('only_parent', 'SELECT id FROM ONLY parent');
 CREATE TABLE parted_ok (id int PRIMARY KEY);
+SELECT derive.create_view('by_order', 'SELECT t, count(*) FROM a GROUP BY t ORDER BY t USING OPERATOR(pg_catalog.~<~)');
 SELECT derive.create_view('fine', 'SELECT a.id, b.id AS b_id, immutable_twice(grp) AS g, CASE WHEN a.n > 1 THEN upper(t) ELSE NULL END AS t,
     ARRAY[a.id, b.id] AS ids, coalesce(b.n, 0) + 1 AS n, ts AT TIME ZONE ''UTC'' AS utc
     FROM a INNER JOIN (b CROSS JOIN parted_ok p) ON b.a_id = a.id AND (a.t IS NULL OR a.t LIKE ''x%'')');

@@ -48,6 +48,19 @@ UPDATE s SET n = n * 1.00 WHERE id % 2 = 0;
 INSERT INTO d VALUES (2, 'two'), (2, 'two');
 COMMIT;
 CALL test.check_all();
+-- An equality of its own, which a window's PARTITION BY takes from ORDER BY ... USING, makes other parts.
+CREATE FUNCTION folded_cmp(text, text) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT bttextcmp(lower($1), lower($2))';
+CREATE FUNCTION folded_lt(text, text) RETURNS boolean IMMUTABLE LANGUAGE sql AS 'SELECT lower($1) < lower($2)';
+CREATE FUNCTION folded_eq(text, text) RETURNS boolean IMMUTABLE LANGUAGE sql AS 'SELECT lower($1) = lower($2)';
+CREATE OPERATOR <<< (FUNCTION = folded_lt, LEFTARG = text, RIGHTARG = text);
+CREATE OPERATOR === (FUNCTION = folded_eq, LEFTARG = text, RIGHTARG = text);
+CREATE OPERATOR CLASS folded_ops FOR TYPE text USING btree AS OPERATOR 1 <<<, OPERATOR 3 ===, FUNCTION 1 folded_cmp(text, text);
+INSERT INTO s VALUES (60, 1, 'ab', 1, 1), (61, 1, 'AB', 1, 2), (62, 1, 'aB', 1, 3);
+SELECT derive.create_view('folded', 'SELECT id, h, count(*) OVER (PARTITION BY h) AS a, count(*) OVER (PARTITION BY h ORDER BY h USING OPERATOR(t_windows.<<<)) AS b FROM s');
+SELECT derive.create_view('folded_alone', 'SELECT id, h, count(*) OVER (PARTITION BY h ORDER BY h USING OPERATOR(t_windows.<<<)) AS b FROM s');
+CALL test.check_all();
+DELETE FROM s WHERE id = 61;
+CALL test.check_all();
 -- What is no part of the view's columns touches nothing.
 DELETE FROM s;
 CALL test.check_all();
