@@ -231,7 +231,8 @@ typedef struct GroupingSetContext
 
 /*
  * Puts NULL in place of group expressions that are not in a set, and a constant in
- * place of GROUPING(); a mutator.
+ * place of GROUPING(); a mutator.  What an aggregate is computed of are rows, which have
+ * these values, but its direct arguments are those of the group.
  */
 static Node *
 grouping_set_mutator(Node *node, GroupingSetContext *context)
@@ -248,7 +249,15 @@ grouping_set_mutator(Node *node, GroupingSetContext *context)
 		return (Node *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
 								  Int32GetDatum(bits), false, true);
 	}
-	if (IsA(node, Aggref) || list_member(context->included, node))
+	if (IsA(node, Aggref))
+	{
+		Aggref *aggref = (Aggref *) node;
+
+		aggref->aggdirectargs = (List *) grouping_set_mutator(
+			(Node *) aggref->aggdirectargs, context);
+		return node;
+	}
+	if (list_member(context->included, node))
 		return node;
 	if (list_member(context->excluded, node))
 		return (Node *) makeNullConst(exprType(node), exprTypmod(node),

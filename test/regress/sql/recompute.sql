@@ -43,6 +43,8 @@ SELECT derive.create_view('r26', 'SELECT id, a.* IS NULL FROM a');
 SELECT derive.create_view('r27', 'SELECT to_jsonb(a) FROM a');
 SELECT derive.create_view('r28', 'SELECT count(a) FROM a');
 SELECT derive.create_view('r29', 'SELECT count(a.*) FROM a');
+-- A direct argument is the group's value, which is NULL where the set does not have it.
+SELECT derive.create_view('direct', 'SELECT grp, n, rank(grp) WITHIN GROUP (ORDER BY id) AS r, count(*) AS c FROM a GROUP BY ROLLUP (grp, n)');
 SELECT derive.create_view('top', 'SELECT id, n FROM a ORDER BY n DESC, id LIMIT 3');
 SELECT derive.create_view('deep', 'WITH c AS (SELECT a_id, count(*) AS n FROM b GROUP BY a_id) SELECT a.id, (SELECT c.n FROM c WHERE c.a_id = a.id) AS n FROM a WHERE grp = ANY (SELECT x.grp FROM a x WHERE x.n > (SELECT avg(y.n) FROM a y))');
 SELECT derive.create_view('recursive', 'WITH RECURSIVE r AS (SELECT id, 0 AS depth FROM a WHERE grp IS NULL UNION ALL SELECT b.id, depth + 1 FROM r JOIN b ON b.a_id = r.id WHERE depth < 3) SELECT id, max(depth) AS depth FROM r GROUP BY id');
