@@ -150,7 +150,7 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 	}
 	PG_END_TRY();
 	foreach (lc, changed)
-		derive_redefine_readers(lfirst_oid(lc));
+		derive_redefine_readers((ChangedRelation *) lfirst(lc));
 	if (IsA(statement->utilityStmt, RenameStmt) ||
 		IsA(statement->utilityStmt, AlterObjectSchemaStmt))
 		derive_catalog_name_handlers();

@@ -4,12 +4,14 @@
  *	  Derived views whose queries mean something else now.
  *
  * A derived view's query is kept as it was written, but its stages and its block were made
- * of what the ordinary views in it said, and of what was known of its tables.  Two commands
- * change that: CREATE OR REPLACE VIEW, and what gives a table its first inheritance child,
- * after which the table's keys do not identify the rows that FROM gives.  In that command's
- * transaction the stages, the block, the state and the indexes of every view concerned are
- * made again.  What the gate refuses now makes the command fail, as PostgreSQL does for what
- * its own views depend on.
+ * of what the ordinary views in it said, and of what was known of its tables.  Three kinds of
+ * commands change that: CREATE OR REPLACE VIEW; what gives a table its first inheritance child,
+ * after which the table's keys do not identify the rows that FROM gives; and what takes a NOT
+ * NULL or the primary key away, by which a subquery may have become a join.  In that
+ * command's transaction the stages, the block, the state and the indexes of every view
+ * concerned are made again.  A view without such subqueries keeps the key that it has when a
+ * primary key goes: it fails if there are duplicates, until there are none.  What the gate
+ * refuses now makes the command fail, as PostgreSQL does for what its own views depend on.
  *
  * The ids of views are a topological order, and a view's stages come before it.  So a view
  * that was made again gets a new id, and so do the views that read it: the applier takes
@@ -41,6 +43,7 @@
 #include "catalog/outbox_catalog.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
@@ -54,6 +57,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 /* Drops a part of a view, which depends internally on the view's table. */
 static void
@@ -260,25 +264,71 @@ check_rights(Oid relid)
 	derive_owner_leave(&scope);
 }
 
+/*
+ * Says whether a view's query has subqueries of which the cut may have made a join by what is
+ * known of columns: in expressions, LATERAL, or any in an ordinary view.
+ */
+static bool
+has_such_subqueries(Oid view)
+{
+	Query *query = derive_catalog_read_query(derive_catalog_find_view(view)->query,
+											 AccessShareLock);
+	ListCell *lc, *lr;
+
+	foreach (lc, derive_plan_queries(query))
+	{
+		Query *part = lfirst_node(Query, lc);
+
+		if (part->hasSubLinks)
+			return true;
+		foreach (lr, part->rtable)
+		{
+			RangeTblEntry *rte = lfirst_node(RangeTblEntry, lr);
+
+			if (rte->inFromCl && (rte->lateral || (rte->rtekind == RTE_RELATION &&
+												   rte->relkind == RELKIND_VIEW)))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Returns the derived views whose queries a change may have given another meaning. */
+static List *
+find_concerned(const ChangedRelation *change)
+{
+	List *views = NIL;
+	ListCell *lc;
+
+	foreach (lc, derive_catalog_readers(change->relid, false))
+		if (!change->subqueries_only || has_such_subqueries(lfirst_oid(lc)))
+			views = lappend_oid(views, lfirst_oid(lc));
+	return views;
+}
+
 /* Makes the readers of a relation again, see redefine.h. */
 void
-derive_redefine_readers(Oid relid)
+derive_redefine_readers(const ChangedRelation *change)
 {
-	List *readers;
+	List *views;
+	List *above = NIL;
 	ListCell *lc;
 
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	readers = derive_catalog_readers(relid, false);
-	if (readers != NIL)
+	views = find_concerned(change);
+	if (views != NIL)
 	{
-		if (get_rel_relkind(relid) == RELKIND_VIEW)
-			check_rights(relid);
-		foreach (lc, derive_catalog_readers(relid, true))
+		if (get_rel_relkind(change->relid) == RELKIND_VIEW)
+			check_rights(change->relid);
+		foreach (lc, views)
+			above = list_concat_unique_oid(above,
+										   derive_catalog_readers(lfirst_oid(lc), true));
+		foreach (lc, derive_catalog_readers(change->relid, true))
 		{
-			if (list_member_oid(readers, lfirst_oid(lc)))
+			if (list_member_oid(views, lfirst_oid(lc)))
 				redefine_view(lfirst_oid(lc));
-			else
+			else if (list_member_oid(above, lfirst_oid(lc)))
 				derive_catalog_move_to_end(lfirst_oid(lc));
 		}
 		derive_commit_hook_catalog_changed(false);
@@ -286,23 +336,75 @@ derive_redefine_readers(Oid relid)
 	PopActiveSnapshot();
 }
 
+/* Adds a relation to a list of ChangedRelations. */
+static List *
+add_changed(List *changes, Oid relid, bool subqueries_only)
+{
+	ChangedRelation *change = palloc(sizeof(ChangedRelation));
+
+	change->relid = relid;
+	change->subqueries_only = subqueries_only;
+	return lappend(changes, change);
+}
+
 /* Adds a table that is to get its first inheritance child to a list. */
 static List *
-add_childless(List *relids, RangeVar *parent)
+add_childless(List *changes, RangeVar *parent)
 {
 	Oid relid = RangeVarGetRelid(parent, NoLock, true);
 
 	if (OidIsValid(relid) && get_rel_relkind(relid) == RELKIND_RELATION &&
 		!has_subclass(relid))
-		relids = lappend_oid(relids, relid);
-	return relids;
+		changes = add_changed(changes, relid, false);
+	return changes;
+}
+
+/* Says whether a part of ALTER TABLE takes a NOT NULL or the primary key away. */
+static bool
+drops_key_or_not_null(Oid relid, const AlterTableCmd *part)
+{
+	HeapTuple tuple;
+	bool result;
+
+	if (part->subtype != AT_DropConstraint)
+		return part->subtype == AT_DropNotNull;
+	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(get_relation_constraint_oid(
+										   relid, part->name, true)));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	/* 'n': NOT NULL, which has a name in later versions */
+	result = strchr("pn", ((Form_pg_constraint) GETSTRUCT(tuple))->contype) != NULL;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/* Adds what ALTER TABLE changes: new parents; tables that lose a key or a NOT NULL. */
+static List *
+add_altered(List *changes, AlterTableStmt *alter)
+{
+	Oid relid = RangeVarGetRelid(alter->relation, NoLock, true);
+	bool drops = false;
+	ListCell *lc;
+
+	foreach (lc, alter->cmds)
+	{
+		AlterTableCmd *part = lfirst_node(AlterTableCmd, lc);
+
+		if (part->subtype == AT_AddInherit)
+			changes = add_childless(changes, (RangeVar *) part->def);
+		drops |= OidIsValid(relid) && drops_key_or_not_null(relid, part);
+	}
+	if (drops)
+		foreach (lc, find_all_inheritors(relid, NoLock, NULL))
+			changes = add_changed(changes, lfirst_oid(lc), true);
+	return changes;
 }
 
 /* Returns what a command changes under derived views, see redefine.h. */
 List *
 derive_redefine_find(Node *command)
 {
-	List *relids = NIL;
+	List *changes = NIL;
 	ListCell *lc;
 
 	if (IsA(command, ViewStmt) && ((ViewStmt *) command)->replace)
@@ -310,19 +412,14 @@ derive_redefine_find(Node *command)
 		Oid relid = RangeVarGetRelid(((ViewStmt *) command)->view, NoLock, true);
 
 		if (OidIsValid(relid))
-			relids = list_make1_oid(relid);
+			changes = add_changed(changes, relid, false);
 	}
 	else if (IsA(command, CreateStmt))
 	{
 		foreach (lc, ((CreateStmt *) command)->inhRelations)
-			relids = add_childless(relids, lfirst_node(RangeVar, lc));
+			changes = add_childless(changes, lfirst_node(RangeVar, lc));
 	}
 	else if (IsA(command, AlterTableStmt))
-	{
-		foreach (lc, ((AlterTableStmt *) command)->cmds)
-			if (lfirst_node(AlterTableCmd, lc)->subtype == AT_AddInherit)
-				relids = add_childless(relids,
-									   (RangeVar *) lfirst_node(AlterTableCmd, lc)->def);
-	}
-	return relids != NIL && derive_catalog_extension_exists() ? relids : NIL;
+		changes = add_altered(changes, (AlterTableStmt *) command);
+	return changes != NIL && derive_catalog_extension_exists() ? changes : NIL;
 }

@@ -10,10 +10,17 @@
 
 #include "nodes/pg_list.h"
 
-/* Returns the relations (oids) that a command is about to change under derived views. */
+/* A relation that a command changes under derived views. */
+typedef struct ChangedRelation
+{
+	Oid relid;
+	bool subqueries_only; /* concerns views only whose subqueries may have become joins */
+} ChangedRelation;
+
+/* Returns the relations (ChangedRelation *) that a command is about to change. */
 extern List *derive_redefine_find(Node *command);
 
 /* Makes the derived views anew that read the relation, after the command. */
-extern void derive_redefine_readers(Oid relid);
+extern void derive_redefine_readers(const ChangedRelation *change);
 
 #endif /* DERIVE_API_REDEFINE_H */
