@@ -4,10 +4,10 @@
  *	  The functions that a view's definition calls.
  *
  * CREATE OR REPLACE FUNCTION may change what a query's result is, without any change of a
- * row.  The definition's dependencies name the functions, and those behind operators; the
- * row of pg_proc, known by its place and its writer, is a function's version.  Built-in
- * functions do not change and are not listed; neither are functions that only another
- * function calls.
+ * row.  The definition's dependencies name the functions, and those behind operators and
+ * aggregates; the row of pg_proc, known by its place and its writer, is a function's version.
+ * Built-in functions do not change and are not listed; neither are functions that only
+ * another function calls.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,6 +21,7 @@
 #include "access/transam.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_aggregate.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_proc.h"
@@ -59,6 +60,27 @@ add_function(List *functions, Oid oid)
 	return lappend(functions, version);
 }
 
+/* Adds a function, and those that it is made of if it is an aggregate. */
+static List *
+add_function_or_aggregate(List *functions, Oid oid)
+{
+	HeapTuple tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(oid));
+
+	functions = add_function(functions, oid);
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_aggregate form = (Form_pg_aggregate) GETSTRUCT(tuple);
+
+		functions = add_function(functions, form->aggtransfn);
+		functions = add_function(functions, form->aggfinalfn);
+		functions = add_function(functions, form->aggmtransfn);
+		functions = add_function(functions, form->aggminvtransfn);
+		functions = add_function(functions, form->aggmfinalfn);
+		ReleaseSysCache(tuple);
+	}
+	return functions;
+}
+
 List *
 derive_functions_of(Oid definition)
 {
@@ -79,7 +101,7 @@ derive_functions_of(Oid definition)
 		Form_pg_depend row = (Form_pg_depend) GETSTRUCT(tuple);
 
 		if (row->refclassid == ProcedureRelationId)
-			functions = add_function(functions, row->refobjid);
+			functions = add_function_or_aggregate(functions, row->refobjid);
 		else if (row->refclassid == OperatorRelationId)
 			functions = add_function(functions, get_opcode(row->refobjid));
 	}

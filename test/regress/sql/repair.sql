@@ -49,8 +49,12 @@ CREATE TABLE f (id int PRIMARY KEY, n int);
 INSERT INTO f SELECT i, i FROM generate_series(1, 3) i;
 CREATE FUNCTION twice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2 * $1';
 CREATE FUNCTION plus(int, int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN $1 + $2; END $$;
+CREATE FUNCTION add(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + $2';
+CREATE FUNCTION finish(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1';
+CREATE AGGREGATE added(int) (SFUNC = add, STYPE = int, FINALFUNC = finish, INITCOND = 0);
 CREATE OPERATOR <+> (FUNCTION = plus, LEFTARG = int, RIGHTARG = int);
 SELECT derive.create_view('calls', 'SELECT id, twice(n) AS n FROM f');
+SELECT derive.create_view('adds', 'SELECT added(n) AS n FROM f');
 SELECT derive.create_view('operates', 'SELECT id, n <+> 1 AS n FROM f');
 CALL test.check_all();
 CREATE OR REPLACE FUNCTION twice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 3 * $1';
@@ -58,6 +62,11 @@ CREATE OR REPLACE FUNCTION plus(int, int) RETURNS int LANGUAGE plpgsql IMMUTABLE
 CALL test.check_all();
 TABLE calls;
 TABLE operates;
+-- Those of an aggregate, too.
+CREATE OR REPLACE FUNCTION add(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + 10 * $2';
+CALL test.check_all();
+CREATE OR REPLACE FUNCTION finish(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT -$1';
+CALL test.check_all();
 
 SET client_min_messages = warning;
 DROP SCHEMA t_repair CASCADE;
