@@ -31,6 +31,7 @@
 #include "utils/ruleutils.h"
 
 #include "base/compat.h"
+#include "plan/collations.h"
 #include "plan/region.h"
 
 /* What turns a region's expressions back into those of its query. */
@@ -355,7 +356,7 @@ derive_query_deparse(Query *query, bool pretty)
 	int nest_level;
 	char *text;
 
-	query = copyObject(query);
+	query = derive_collations_say(query);
 	derive_query_name_no_positions(query);
 	nest_level = enter_deparse_settings();
 	text = pg_get_querydef(query, pretty);

@@ -59,5 +59,19 @@ INSERT INTO words VALUES (3, 'ABC'), (4, 'abc');
 CALL test.check_all();
 DELETE FROM words WHERE id = 1;
 CALL test.check_all();
+-- COLLATE of a column of a subquery does not decide comparisons of it outside, and that of
+-- an expression does, although a stage has a column instead of it.
+CREATE TABLE plain (id int PRIMARY KEY, s text);
+ALTER TABLE plain REPLICA IDENTITY FULL;
+INSERT INTO plain VALUES (1, 'ABC'), (2, 'abd');
+SELECT derive.create_view('inner_collation', 'SELECT w.id, p.id AS p FROM words w JOIN (SELECT id, s COLLATE "default" AS s FROM plain) p ON p.s = w.w');
+SELECT derive.create_view('inner_exists', 'SELECT id FROM words WHERE w IN (SELECT s COLLATE "default" FROM plain)');
+SELECT derive.create_view('outer_collation', 'SELECT id, (SELECT count(*) FROM plain WHERE s COLLATE "default" = w) AS n FROM words');
+SELECT derive.create_view('decided', 'SELECT id, (SELECT count(*) FROM plain WHERE s COLLATE "C" = w) AS n FROM words');
+SELECT derive.create_view('rows_collated', 'SELECT w.id, p.id AS p, CASE p.s WHEN w.w THEN 1 END AS same, coalesce(p.s, w.w) < ''B'' AS less FROM words w JOIN (SELECT id, s COLLATE "default" AS s FROM plain) p ON (p.s, p.id) < (w.w, w.id)');
+INSERT INTO words VALUES (5, 'ABD'), (6, 'abc');
+CALL test.check_all();
+UPDATE plain SET s = 'abc' WHERE id = 2;
+CALL test.check_all();
 SET client_min_messages = warning;
 DROP SCHEMA t_types CASCADE;
