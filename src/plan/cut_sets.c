@@ -28,7 +28,6 @@
 #include "parser/parsetree.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/ruleutils.h"
 
 #include "plan/cut_private.h"
 #include "plan/region.h"
@@ -78,7 +77,7 @@ branch_text(Cut *cut, Query *query, SetOperationStmt *types)
 								 FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
 		if (OidIsValid(lfirst_oid(lcollation)))
 			appendStringInfo(&sql, " COLLATE %s",
-							 generate_collation_name(lfirst_oid(lcollation)));
+							 derive_query_deparse_collation(lfirst_oid(lcollation)));
 		appendStringInfo(&sql, " AS c%d", number++);
 	}
 	appendStringInfo(&sql, " FROM %s", derive_cut_from_text(query));

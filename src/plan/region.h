@@ -91,6 +91,9 @@ extern char *derive_query_deparse(Query *query, bool pretty);
  */
 extern char *derive_query_deparse_expression(Node *expression, Oid relid);
 
+/* Returns the name of a collation, palloc'd, that means the same everywhere. */
+extern char *derive_query_deparse_collation(Oid collation);
+
 /* Returns the name of a type without modifier, with COLLATE if it is not the type's own. */
 extern char *derive_query_deparse_type(Oid type, Oid collation);
 extern char *derive_relation_name(Oid relid);

@@ -379,6 +379,19 @@ derive_query_deparse_expression(Node *expression, Oid relid)
 }
 
 /*
+ * Returns a collation's name, see region.h.
+ */
+char *
+derive_query_deparse_collation(Oid collation)
+{
+	int nest_level = enter_deparse_settings();
+	char *text = generate_collation_name(collation);
+
+	AtEOXact_GUC(true, nest_level);
+	return text;
+}
+
+/*
  * Returns a type's name with its collation, see region.h.
  */
 char *

@@ -59,6 +59,9 @@ INSERT INTO words VALUES (3, 'ABC'), (4, 'abc');
 CALL test.check_all();
 DELETE FROM words WHERE id = 1;
 CALL test.check_all();
+-- A collation of a schema that is only in the caller's search path.
+SELECT derive.create_view('united', 'SELECT w FROM words UNION ALL SELECT ''x'' COLLATE ci');
+CALL test.check_all();
 -- COLLATE of a column of a subquery does not decide comparisons of it outside, and that of
 -- an expression does, although a stage has a column instead of it.
 CREATE TABLE plain (id int PRIMARY KEY, s text);
