@@ -606,6 +606,56 @@ check_aggregate_parts(Oid aggregate, int location, GateContext *context)
 }
 
 /*
+ * True if values of a type become XML by way of settings: TimeZone, xmlbinary, or whatever
+ * their output function looks at.  Dates and the like do not, they are written as XML
+ * Schema says.
+ */
+static bool
+xml_depends_on_settings(Oid type)
+{
+	Oid element = get_element_type(getBaseType(type));
+	Oid output;
+	bool varlena;
+
+	if (OidIsValid(element))
+		return xml_depends_on_settings(element);
+	type = getBaseType(type);
+	if (type == TIMESTAMPTZOID || type == BYTEAOID)
+		return true;
+	if (type == DATEOID || type == TIMESTAMPOID || get_typtype(type) == TYPTYPE_ENUM)
+		return false;
+	getTypeOutputInfo(type, &output, &varlena);
+	return func_volatile(output) != PROVOLATILE_IMMUTABLE;
+}
+
+/*
+ * Refuses XML of values whose text depends on settings: no function is called of which that
+ * could be seen.
+ */
+static void
+check_xml(XmlExpr *xml, GateContext *context)
+{
+	List *values = list_concat_copy(xml->named_args, xml->args);
+	ListCell *lc;
+
+	if (xml->op != IS_XMLELEMENT && xml->op != IS_XMLFOREST)
+		return;
+	foreach (lc, values)
+	{
+		Oid type = exprType(lfirst(lc));
+
+		if (xml_depends_on_settings(type))
+			derive_gate_refuse(context->source_text, exprLocation(lfirst(lc)),
+							   "XML of values whose text depends on settings",
+							   psprintf("A value of type %s is written as the "
+										"session's settings say.",
+										format_type_be(type)),
+							   "Convert it to text by an immutable function, or compute "
+							   "it when reading the derived view.");
+	}
+}
+
+/*
  * Returns what is called for a keyword that stands for a stable function.
  */
 static const char *
@@ -676,6 +726,8 @@ check_expression_walker(Node *node, GateContext *context)
 	if (IsA(node, WindowFunc) && ((WindowFunc *) node)->winfnoid >= FirstGenbkiObjectId)
 		check_aggregate_parts(((WindowFunc *) node)->winfnoid, exprLocation(node),
 							  context);
+	if (IsA(node, XmlExpr))
+		check_xml((XmlExpr *) node, context);
 	context->node = node;
 	if (!derive_json_is_fixed(node))
 		check_functions_in_node(node, check_function, context);

@@ -24,6 +24,8 @@ SELECT derive.create_view('x', 'SELECT id FROM a WHERE grp = stable_one()');
 SELECT derive.create_view('x', 'SELECT id, date_trunc(''day'', ts) FROM a');
 SELECT derive.create_view('x', 'SELECT id, ts::date FROM a');
 SELECT derive.create_view('x', 'SELECT id, ts::text FROM a');
+SELECT derive.create_view('x', 'SELECT id, xmlelement(name t, ts)::text AS x FROM a');
+SELECT derive.create_view('x', 'SELECT id, xmlforest(t, ARRAY[decode(t, ''hex'')] AS b)::text AS x FROM a');
 SELECT derive.create_view('x', 'SELECT nextval(''derive_state.view_id'') FROM a');
 SELECT derive.create_view('x', 'SELECT grp, count(*) FROM a GROUP BY grp HAVING random() > 0.5');
 SELECT derive.create_view('x', 'SELECT sum(n) FILTER (WHERE ts < now()) FROM a');
