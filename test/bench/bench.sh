@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 
 source test/bench/common.sh
 
-items=${BENCH_ITEMS:-writers freshness bulk outbox sizes decoding plugin restart constructs tpch}
+items=${BENCH_ITEMS:-writers audits freshness bulk outbox sizes decoding plugin restart constructs tpch}
 failed=()
 
 clean_up()
