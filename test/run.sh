@@ -5,6 +5,7 @@
 #   PART=regress test/run.sh                    static, regress, isolation, pgtap or tap
 #   PART=tap TEST=003_crash test/run.sh         one file of a part
 #   DERIVE_SEED=7 DERIVE_SECONDS=60 PART=tap TEST=002_oracle test/run.sh
+#   DERIVE_OLD_PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config PART=tap TEST=033_pg_upgrade test/run.sh
 #
 # Nothing of the machine's own PostgreSQL is touched: the server's programs are copied into a
 # temporary folder (PostgreSQL finds its files relative to its programs), and this tree is built
@@ -43,21 +44,33 @@ install_needs()
     fi
 }
 
-# Makes $work/inst, a private copy of the server with this tree installed.
-private_install()
+# Builds a tree for a server, and makes a private copy of the server with the tree installed.
+private_copy()      # pg_config tree copy
 {
     local dir
-    make -s -j"$(nproc)" all >"$work/build.log" 2>&1 || {
+    make -s -j"$(nproc)" -C "$2" PG_CONFIG="$1" all >"$work/build.log" 2>&1 || {
         cat "$work/build.log"
         echo "0 passed, 1 failed"
         exit 1
     }
     for dir in --bindir --pkglibdir --sharedir; do
-        dir=$("$PG_CONFIG" $dir)
-        mkdir -p "$work/inst$dir"
-        cp -a "$dir/." "$work/inst$dir/"
+        dir=$("$1" $dir)
+        mkdir -p "$3$dir"
+        cp -a "$dir/." "$3$dir/"
     done
-    make -s install DESTDIR="$work/inst" >>"$work/build.log" 2>&1
+    make -s -C "$2" PG_CONFIG="$1" install DESTDIR="$3" >>"$work/build.log" 2>&1
+}
+
+# Makes $work/inst, the server to be tested, and $work/old, the one to upgrade from, if it is named.
+private_install()
+{
+    private_copy "$PG_CONFIG" . "$work/inst"
+    if [[ -n ${DERIVE_OLD_PG_CONFIG:-} ]]; then
+        mkdir "$work/old_tree"
+        tar -c --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude=./pg_derive . |
+            tar -x -C "$work/old_tree"
+        private_copy "$DERIVE_OLD_PG_CONFIG" "$work/old_tree" "$work/old"
+    fi
     cp -a test docs "$work/"
     regress_conf
 }
@@ -172,6 +185,10 @@ tap_part()
     export PATH=$bindir:$PATH
     export PG_REGRESS=$pkglibdir/pgxs/src/test/regress/pg_regress
     export PG_TEST_PORT_DIR=$work/ports
+    if [[ -n ${DERIVE_OLD_PG_CONFIG:-} ]]; then
+        DERIVE_OLD_INSTALL=$(dirname "$work/old$("$DERIVE_OLD_PG_CONFIG" --bindir)")
+        export DERIVE_OLD_INSTALL
+    fi
     mkdir -p "$PG_TEST_PORT_DIR"
     for file in "$work"/test/tap/t/*.pl; do
         name=$(basename "$file" .pl)

@@ -1,8 +1,9 @@
 # pg_upgrade: the slot stays behind; views are repaired by a recompute and say so, an outbox over a
 # table records the gap, one over a view loses nothing, consumers and processors go on.
 #
-# The new server is of the same version, which for us makes no difference: it has another system
-# identifier, other numbers of functions and roles, and no slots.
+# The old server is of the same version, or that of DERIVE_OLD_PG_CONFIG (see test/run.sh).  For us this
+# makes no difference: the new one has another system identifier, other numbers of functions
+# and roles.
 
 use strict;
 use warnings FATAL => 'all';
@@ -13,7 +14,11 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $old = derive_node('old');
+# Version 18 has checksums by default, older ones have not, and pg_upgrade wants them to agree.
+my $old = derive_init_of($ENV{DERIVE_OLD_INSTALL}, 'old', '--data-checksums');
+$old->start;
+note('from ' . $old->safe_psql('postgres', 'SELECT version()'));
+$old->safe_psql('postgres', 'CREATE EXTENSION pg_derive');
 $old->safe_psql('postgres', q{
 	CREATE TABLE t (id int PRIMARY KEY, grp int, n numeric);
 	ALTER TABLE t REPLICA IDENTITY FULL;
@@ -44,11 +49,10 @@ $old->safe_psql('postgres', 'UPDATE t SET n = n + 1, grp = grp + 1 WHERE id BETW
 $old->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_derive'");
 $old->stop;
 
-my $new = derive_init('new');
-my $bindir = $old->config_data('--bindir');
+my $new = derive_init('new', undef, '--data-checksums');
 chdir $PostgreSQL::Test::Utils::tmp_check or die $!;
 command_ok(
-	[   'pg_upgrade', '--no-sync', '-b', $bindir, '-B', $bindir,
+	[   'pg_upgrade', '--no-sync', '-b', $old->config_data('--bindir'), '-B', $new->config_data('--bindir'),
 		'-d', $old->data_dir, '-D', $new->data_dir,
 		'-s', $new->host, '-p', $old->port, '-P', $new->port ],
 	'pg_upgrade');

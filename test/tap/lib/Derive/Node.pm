@@ -21,7 +21,7 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
-  derive_node derive_init sql_error wait_fresh wait_live wait_connectable poll_until
+  derive_node derive_init derive_init_of sql_error wait_fresh wait_live wait_connectable poll_until
   pipeline worker_pid launcher_pid postmaster_pid kill_process set_debug_step leftovers
 );
 
@@ -32,7 +32,22 @@ my $server_conf = dirname(__FILE__) . '/../../../server.conf';
 sub derive_init
 {
 	my ($name, $conf, @options) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	return initialize(PostgreSQL::Test::Cluster->new($name), $conf, @options);
+}
+
+# The same for a node of another installation.
+sub derive_init_of
+{
+	my ($install, $name, @options) = @_;
+	my @of = defined $install ? (install_path => $install) : ();
+
+	return initialize(PostgreSQL::Test::Cluster->new($name, @of), undef, @options);
+}
+
+sub initialize
+{
+	my ($node, $conf, @options) = @_;
 
 	$node->init(extra => [ '--encoding=UTF8', '--no-locale', @options ]);
 	$node->append_conf('postgresql.conf', slurp_file($server_conf));
