@@ -38,6 +38,7 @@
 #include "utils/syscache.h"
 
 #include "plan/cut_private.h"
+#include "plan/first.h"
 #include "plan/sources.h"
 #include "plan/surgery.h"
 
@@ -435,15 +436,12 @@ in_value(LinkContext *context, Correlation *correlation, SubLink *link)
 bool
 derive_cut_is_limit_one(Query *sub)
 {
-	Const *limit = (Const *) sub->limitCount;
+	int64 skip;
+	int64 count;
 
-	while (limit != NULL && IsA(limit, FuncExpr))
-		limit = linitial(((FuncExpr *) limit)->args);
-	return limit != NULL && IsA(limit, Const) && !limit->constisnull &&
-		   sub->limitOffset == NULL && sub->limitOption == LIMIT_OPTION_COUNT &&
-		   (limit->consttype == INT4OID
-				? DatumGetInt32(limit->constvalue) == 1
-				: limit->consttype == INT8OID && DatumGetInt64(limit->constvalue) == 1);
+	return sub->limitCount != NULL && sub->limitOffset == NULL &&
+		   sub->limitOption == LIMIT_OPTION_COUNT &&
+		   derive_first_counts(sub, &skip, &count) && count == 1;
 }
 
 /*

@@ -50,6 +50,9 @@ SELECT derive.create_view('sets', 'SELECT g FROM s EXCEPT SELECT g FROM twice OR
 SELECT derive.create_view('below', 'SELECT q.g, count(*) AS c, max(q.id) AS m FROM (SELECT id, g FROM s ORDER BY t, id LIMIT 8) q GROUP BY q.g');
 SELECT derive.create_view('above', 'SELECT id FROM plain ORDER BY id LIMIT 2');
 SELECT derive.create_view('scalar', 'SELECT p.id, (SELECT t FROM s ORDER BY n, id LIMIT 1) AS t FROM p');
+-- A LIMIT that is called with 1 and is not 1.
+CREATE FUNCTION less(bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT $1 - 1';
+SELECT derive.create_view('scalar_less', 'SELECT p.id, (SELECT t FROM s ORDER BY n, id LIMIT less(1)) AS t, (SELECT max(n) FROM s WHERE s.g = p.v ORDER BY 1 LIMIT less(1)) AS n FROM p');
 SELECT derive.create_view('scalar_groups', 'SELECT id FROM p WHERE v = (SELECT g FROM s GROUP BY g ORDER BY count(*) DESC, g DESC LIMIT 1)');
 SELECT derive.create_view('tree', 'SELECT id, v FROM parent ORDER BY v DESC, id LIMIT 4');
 SELECT derive.create_view('numbers', 'SELECT g FROM generate_series(1, 5) g ORDER BY g DESC LIMIT 2');
