@@ -132,6 +132,19 @@ $$;
 COMMENT ON FUNCTION derive_state.due_positions(bigint, text) IS
 	'deferred events whose time has come, of each key the first';
 
+CREATE FUNCTION derive_state.next_due(id bigint, name text) RETURNS timestamptz
+	LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT min(x.retry_at)
+	FROM (SELECT d.retry_at, d.key,
+			row_number() OVER (PARTITION BY d.key ORDER BY d.position) AS place
+		FROM derive_state.deferred d
+		WHERE d.outbox = id AND d.consumer = name AND d.parked_at IS NULL) x
+	WHERE x.place = 1 OR x.key IS NULL;
+$$;
+COMMENT ON FUNCTION derive_state.next_due(bigint, text) IS
+	'when the time of the next deferred event comes, or came; NULL if there is none';
+
 CREATE FUNCTION derive_state.forget_removed(c derive_state.consumer, first bigint) RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -176,9 +189,7 @@ BEGIN
 		END IF;
 		due := derive_state.due_positions(id, name);
 		IF p.position <= c.position AND cardinality(due) = 0 THEN
-			SELECT min(d.retry_at) INTO look_at FROM derive_state.deferred d
-				WHERE d.outbox = id AND d.consumer = name AND d.parked_at IS NULL
-					AND d.retry_at > clock_timestamp();
+			look_at := derive_state.next_due(id, name);
 			RETURN;
 		END IF;
 		EXIT WHEN pass = 2;
@@ -198,10 +209,10 @@ BEGIN
 		token := c.token + 1;
 	END IF;
 	SELECT coalesce(array_agg(d.position) FILTER (WHERE d.position > begin_fetch.position), '{}'),
-			coalesce(array_agg(DISTINCT d.key) FILTER (WHERE d.parked_at IS NULL AND d.key IS NOT NULL), '{}'),
-			min(d.retry_at) FILTER (WHERE d.parked_at IS NULL AND d.retry_at > clock_timestamp())
-		INTO deferred, keys, look_at
+			coalesce(array_agg(DISTINCT d.key) FILTER (WHERE d.parked_at IS NULL AND d.key IS NOT NULL), '{}')
+		INTO deferred, keys
 		FROM derive_state.deferred d WHERE d.outbox = id AND d.consumer = name;
+	look_at := derive_state.next_due(id, name);
 	held := true;
 END $$;
 COMMENT ON FUNCTION derive_state.begin_fetch(bigint, text, oid, text, boolean) IS
@@ -415,6 +426,7 @@ REVOKE ALL ON FUNCTION derive_state.reject_outbox_write(),
 	derive_state.find_consumer(bigint, text, oid, text), derive_state.start_position(bigint, text),
 	derive_state.add_consumer(bigint, text, oid, text, integer, interval),
 	derive_state.remove_consumer(bigint, text, oid), derive_state.due_positions(bigint, text),
+	derive_state.next_due(bigint, text),
 	derive_state.forget_removed(derive_state.consumer, bigint),
 	derive_state.begin_fetch(bigint, text, oid, text, boolean),
 	derive_state.end_fetch(bigint, text, text, bigint, interval, bigint[], bigint, bigint[], text[]),

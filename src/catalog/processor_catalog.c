@@ -239,10 +239,7 @@ derive_catalog_next_retry(const CatalogProcessor *processor)
 	bool isnull;
 
 	SPI_connect();
-	run("SELECT pg_catalog.min(retry_at) FROM derive_state.deferred"
-		" WHERE outbox OPERATOR(pg_catalog.=) $1 AND consumer OPERATOR(pg_catalog.=) $2"
-		" AND parked_at IS NULL",
-		processor->id, processor->name, SPI_OK_SELECT);
+	run("SELECT derive_state.next_due($1, $2)", processor->id, processor->name, SPI_OK_SELECT);
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (!isnull)
 		result = DatumGetTimestampTz(value);

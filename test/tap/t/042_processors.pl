@@ -53,6 +53,23 @@ $node->safe_psql('postgres', q{
 	END $$;
 	SELECT derive.create_processor('jobs', 'jobs', 'work(text, jobs, jobs, jsonb)', max_attempts => 1)});
 
+# What waits behind an event that is tried again in an hour gives the worker nothing to do.
+$node->safe_psql('postgres', q{
+	CREATE TABLE late (id int PRIMARY KEY);
+	CREATE FUNCTION tarry(op text, old late, new late, headers jsonb) RETURNS void LANGUAGE plpgsql AS
+		$$ BEGIN IF (new).id = 1 THEN RAISE EXCEPTION 'later'; END IF; END $$;
+	SELECT derive.create_processor('late', 'late', 'tarry(text, late, late, jsonb)', key => '1', backoff => '1 h');
+	INSERT INTO late VALUES (1), (2)});
+wait_fresh($node);
+ok(poll_until(sub { processor('retried', 'late') eq '2' }), 'one event failed and one waits behind it');
+ok(poll_until(sub {
+	$node->safe_psql('postgres', q{
+		CREATE TEMP TABLE seen AS SELECT pid, state_change FROM pg_stat_activity WHERE backend_type = 'pg_derive processor';
+		SELECT pg_sleep(1);
+		SELECT count(*) FROM seen JOIN pg_stat_activity a USING (pid, state_change) WHERE a.state = 'idle'}) =~ /1$/ }, 15),
+	'the worker sleeps');
+$node->safe_psql('postgres', 'DROP TABLE late CASCADE');
+
 # An error that is no handler's: the processor's owner may not use the schema any more.
 $node->safe_psql('postgres', q{
 	CREATE ROLE clerk;
