@@ -75,7 +75,7 @@ CREATE TABLE derive_state.consumer
 	PRIMARY KEY (outbox, consumer)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE derive_state.consumer IS 'one row per consumer: what it has acknowledged, and who holds it until when';
-COMMENT ON COLUMN derive_state.consumer.fetched IS 'of what comes after position, what has been given out';
+COMMENT ON COLUMN derive_state.consumer.fetched IS 'of what comes after position, what the last fetch has given out';
 COMMENT ON COLUMN derive_state.consumer.holder IS 'session that fetched last';
 COMMENT ON COLUMN derive_state.consumer.missed IS 'events that retention removed before they were fetched';
 

@@ -223,14 +223,14 @@ CREATE FUNCTION derive_state.end_fetch(id bigint, name text, session text, new_t
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	UPDATE derive_state.deferred d SET delivered = new_token
+	UPDATE derive_state.deferred d SET delivered = CASE WHEN d.position <= last THEN new_token END
 		WHERE d.outbox = id AND d.consumer = name AND d.position = ANY (due);
 	INSERT INTO derive_state.deferred (outbox, consumer, position, key)
 		SELECT id, name, w.position, w.key FROM unnest(waiting, waiting_keys) AS w (position, key)
 		ON CONFLICT DO NOTHING;
 	UPDATE derive_state.consumer x
 		SET token = new_token, holder = session, lease_until = clock_timestamp() + lease,
-			fetched = greatest(CASE WHEN x.token = new_token THEN x.fetched ELSE x.position END, last)
+			fetched = greatest(x.position, last)
 		WHERE x.outbox = id AND x.consumer = name;
 END $$;
 COMMENT ON FUNCTION derive_state.end_fetch(bigint, text, text, bigint, interval, bigint[], bigint, bigint[], text[]) IS
@@ -261,7 +261,8 @@ DECLARE
 	c derive_state.consumer := derive_state.held_consumer(id, name, caller, token);
 BEGIN
 	DELETE FROM derive_state.deferred d
-		WHERE d.outbox = id AND d.consumer = name AND d.delivered = c.token AND d.position <= up_to;
+		WHERE d.outbox = id AND d.consumer = name AND d.delivered = c.token
+			AND d.position <= least(up_to, c.fetched);
 	UPDATE derive_state.consumer x
 		SET position = greatest(x.position, least(up_to, x.fetched)),
 			lease_until = CASE WHEN greatest(x.position, up_to) < x.fetched OR EXISTS (

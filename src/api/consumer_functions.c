@@ -252,7 +252,7 @@ typedef struct Fetch
 	bool held;
 	int64 position;
 	int64 token;
-	Datum due; /* arrays; of this one max at most */
+	Datum due; /* arrays */
 	Datum deferred;
 	Datum keys;
 	TimestampTz look_at; /* 0: nothing is due */
@@ -260,7 +260,7 @@ typedef struct Fetch
 	/* what is given out */
 	ReturnSetInfo *to;
 	int64 given;
-	int64 last; /* position of the last one that was not due */
+	int64 last; /* position of the last one */
 } Fetch;
 
 /* Returns a name of this session that no other one has had. */
@@ -288,8 +288,7 @@ begin_fetch(Fetch *fetch, MemoryContext context)
 
 	add(&args, TEXTOID, fetch->session, false);
 	add(&args, BOOLOID, BoolGetDatum(fetch->deadline != 0), false);
-	add(&args, INT4OID, Int32GetDatum(fetch->max), false);
-	run_trusted("SELECT held, position, token, due[:$6], deferred, keys, look_at"
+	run_trusted("SELECT held, position, token, due, deferred, keys, look_at"
 				" FROM derive_state.begin_fetch($1, $2, $3, $4, $5)",
 				&args, fetch->deadline != 0 ? ms_until(fetch->deadline) : 0);
 	fetch->held = DatumGetBool(result(1, &isnull));
@@ -316,12 +315,10 @@ count(Datum array)
 	return ArrayGetNItems(ARR_NDIM(a), ARR_DIMS(a));
 }
 
-/* Gives out the rows of the last result; returns the position of the last one. */
-static int64
+/* Gives out the rows of the last result, which are in order. */
+static void
 give(Fetch *fetch)
 {
-	int64 last = 0;
-
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		Datum values[EVENT_RESULT_COLUMNS];
@@ -331,56 +328,48 @@ give(Fetch *fetch)
 		values[EVENT_RESULT_COLUMNS - 1] = Int64GetDatum(fetch->token);
 		nulls[EVENT_RESULT_COLUMNS - 1] = false;
 		tuplestore_putvalues(fetch->to->setResult, fetch->to->setDesc, values, nulls);
-		last = DatumGetInt64(values[0]);
+		fetch->last = DatumGetInt64(values[0]);
 		fetch->given++;
 	}
-	return last;
 }
 
 static const char event_columns[] =
 	"e.position, e.id, e.aggregatetype, e.aggregateid, e.type, e.payload, e.headers,"
 	" e.created_at, NULL::pg_catalog.int8";
 
-/* Reads events whose time has come again. */
+/*
+ * Reads events whose time has come again and new ones, but for those that failed or whose key
+ * waits; the first ones of all in the order of positions.  So an ack of any of them is one
+ * of all that come before it and are not deferred.
+ */
 static void
-give_due(Fetch *fetch)
-{
-	Args args = {0};
-
-	if (count(fetch->due) == 0)
-		return;
-	add(&args, INT8ARRAYOID, fetch->due, false);
-	run(psprintf("SELECT %s FROM %s e WHERE e.position OPERATOR(pg_catalog.=) ANY ($1)"
-				 " ORDER BY e.position",
-				 event_columns, fetch->table),
-		&args);
-	(void) give(fetch);
-}
-
-/* Reads new events, but for those that failed or whose key waits. */
-static void
-give_new(Fetch *fetch)
+give_events(Fetch *fetch)
 {
 	Args args = {0};
 	const char *condition = "";
+	char *sql;
 
-	if (fetch->given >= fetch->max)
-		return;
 	add(&args, INT8OID, Int64GetDatum(fetch->position), false);
-	add(&args, INT4OID, Int32GetDatum(fetch->max - fetch->given), false);
+	add(&args, INT4OID, Int32GetDatum(fetch->max), false);
+	add(&args, INT8ARRAYOID, fetch->due, false);
 	if (count(fetch->deferred) > 0 || count(fetch->keys) > 0)
 	{
-		condition = " AND e.position OPERATOR(pg_catalog.<>) ALL ($3)"
+		condition = " AND e.position OPERATOR(pg_catalog.<>) ALL ($4)"
 					" AND (e.aggregateid IS NULL OR"
-					" e.aggregateid OPERATOR(pg_catalog.<>) ALL ($4))";
+					" e.aggregateid OPERATOR(pg_catalog.<>) ALL ($5))";
 		add(&args, INT8ARRAYOID, fetch->deferred, false);
 		add(&args, TEXTARRAYOID, fetch->keys, false);
 	}
-	run(psprintf("SELECT %s FROM %s e WHERE e.position OPERATOR(pg_catalog.>) $1%s"
-				 " ORDER BY e.position LIMIT $2",
-				 event_columns, fetch->table, condition),
-		&args);
-	fetch->last = give(fetch);
+	sql = psprintf("SELECT %s FROM %s e WHERE e.position OPERATOR(pg_catalog.>) $1%s"
+				   " ORDER BY e.position LIMIT $2",
+				   event_columns, fetch->table, condition);
+	if (count(fetch->due) > 0)
+		sql = psprintf("SELECT %s FROM %s e"
+					   " WHERE e.position OPERATOR(pg_catalog.=) ANY ($3)"
+					   " UNION ALL (%s) ORDER BY 1 LIMIT $2",
+					   event_columns, fetch->table, sql);
+	run(sql, &args);
+	give(fetch);
 }
 
 /* Ends a fetch that gives something: the consumer is this session's for the time. */
@@ -445,8 +434,7 @@ fetch_now(Fetch *fetch)
 	begin_fetch(fetch, context);
 	if (fetch->held)
 	{
-		give_due(fetch);
-		give_new(fetch);
+		give_events(fetch);
 		if (fetch->given > 0)
 		{
 			end_fetch(fetch);

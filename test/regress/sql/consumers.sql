@@ -84,6 +84,16 @@ SELECT position, token FROM derive.fetch('events', 'taken', 2);
 SELECT derive.fail('events', 'taken', 9, 2, 'not mine');
 SELECT derive.ack('events', 'taken', 9, 2);
 SELECT position, token, lease_until IS NULL AS free FROM derive.consumers WHERE consumer = 'taken';
+-- What comes again is in its place among the new ones.
+SELECT derive.create_consumer('events', 'orderly', backoff => '0 s');
+SELECT count(*) FROM derive.fetch('events', 'orderly', 4);
+SELECT derive.fail('events', 'orderly', 3, 1, 'x');
+SELECT position FROM derive.fetch('events', 'orderly', 5);
+SELECT derive.fail('events', 'orderly', 2, 1, 'x');
+SELECT position FROM derive.fetch('events', 'orderly', 2);
+-- An ack is of what the last fetch gave: 3 was not in it.
+SELECT derive.ack('events', 'orderly', 3, 1);
+SELECT position FROM derive.fetch('events', 'orderly', 5);
 -- The longest time between two tries is a year.
 SELECT derive.create_consumer('events', 'patient', backoff => '2 years');
 SELECT derive.create_consumer('events', 'patient', backoff => '1 year', max_attempts => 100);
