@@ -239,7 +239,8 @@ derive_catalog_next_retry(const CatalogProcessor *processor)
 	bool isnull;
 
 	SPI_connect();
-	run("SELECT derive_state.next_due($1, $2)", processor->id, processor->name, SPI_OK_SELECT);
+	run("SELECT derive_state.next_due($1, $2)", processor->id, processor->name,
+		SPI_OK_SELECT);
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (!isnull)
 		result = DatumGetTimestampTz(value);
