@@ -28,9 +28,11 @@
 #include "parser/parsetree.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/typcache.h"
 
 #include "plan/cut_private.h"
 #include "plan/region.h"
+#include "plan/scale.h"
 #include "plan/surgery.h"
 
 /* More grouping sets than this are refused by core, too. */
@@ -124,6 +126,35 @@ append_branches(StringInfo sql, List *branches, int side)
 }
 
 /*
+ * Returns "c1, c2, ... cn" of groups as a row of the left side shows them: rows of the right
+ * side only take some away, however their equal values look.  Arrays are left out, since
+ * array_agg would make one array of them.
+ */
+static char *
+left_column_list(SetOperationStmt *op)
+{
+	StringInfoData sql;
+	ListCell *ltype, *ltypmod, *lcollation;
+	int number = 0;
+
+	initStringInfo(&sql);
+	forthree (ltype, op->colTypes, ltypmod, op->colTypmods, lcollation, op->colCollations)
+	{
+		Oid type = lfirst_oid(ltype);
+		TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY);
+		Var *column = makeVar(1, ++number, type, lfirst_int(ltypmod),
+							  lfirst_oid(lcollation), 0);
+		bool chosen = OidIsValid(entry->btree_opf) && !type_is_array_domain(type) &&
+					  derive_image_may_vary((Node *) column, entry, column->varcollid);
+
+		appendStringInfo(
+			&sql, chosen ? "%s(pg_catalog.array_agg(c%d ORDER BY side))[1]" : "%sc%d",
+			number > 1 ? ", " : "", number);
+	}
+	return sql.data;
+}
+
+/*
  * Returns a set operation as a query of blocks.
  */
 static Query *
@@ -156,9 +187,10 @@ cut_set_tree(Cut *cut, Query *query, Node *node)
 					   columns, rows.data, columns, left, right,
 					   op->op == SETOP_INTERSECT ? ">" : "=");
 	else
-		sql = psprintf("SELECT %s FROM (SELECT %s, %s AS l, %s AS r FROM (%s) u"
-					   " GROUP BY %s) f, LATERAL pg_catalog.generate_series(1, %s) g",
-					   columns, columns, left, right, rows.data, columns,
+		sql = psprintf("SELECT %s FROM (SELECT %s, %s, %s FROM (%s) u GROUP BY %s)"
+					   " f(%s, l, r), LATERAL pg_catalog.generate_series(1, %s) g",
+					   columns, left_column_list(op), left, right, rows.data, columns,
+					   columns,
 					   op->op == SETOP_INTERSECT ? "LEAST(f.l, f.r)" : "f.l - f.r");
 	return derive_surgery_parse(sql);
 }

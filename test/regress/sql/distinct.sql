@@ -50,6 +50,19 @@ DELETE FROM s;
 CALL test.check_all();
 INSERT INTO s (id) VALUES (1), (2);
 CALL test.check_all();
+-- What EXCEPT ALL leaves are rows of the left side, though others that look different are equal to them.
+CREATE TABLE left_side (n numeric, t text);
+CREATE TABLE right_side (n numeric, t text);
+SELECT derive.create_view('left_except', 'SELECT n, t FROM left_side EXCEPT ALL SELECT n, t FROM right_side');
+INSERT INTO right_side VALUES (1.0, 'x'), (NULL, 'y');
+INSERT INTO left_side VALUES (1.000, 'x'), (1.000, 'x'), (1.000, 'x'), (NULL, 'y'), (NULL, 'y');
+CALL test.check_all();
+INSERT INTO right_side VALUES (1, 'x'), (2.0, 'x');
+UPDATE left_side SET n = 1.00 WHERE t = 'x';
+CALL test.check_all();
+TABLE left_except ORDER BY n;
+DELETE FROM right_side;
+CALL test.check_all();
 SELECT view FROM derive.views, derive.verify(view) ORDER BY 1;
 -- No view has been recomputed but when it was built, or where there is no better rule.
 SELECT view, recomputes FROM derive.views, derive_state.view_statistics(view) WHERE recomputes > 1 AND rule <> 'recompute';
