@@ -534,6 +534,22 @@ cut_items(Cut *cut, Query *query, Node *node, bool direct)
 }
 
 /*
+ * Returns the items whose rows conditions drop if they are NULL, as far as built-in functions
+ * are concerned: others may be replaced by such that are not strict.
+ */
+static Relids
+nonnullable_items(Node *conditions)
+{
+	Relids result = NULL;
+	ListCell *lc;
+
+	foreach (lc, make_ands_implicit((Expr *) conditions))
+		if (!derive_sources_calls_replaceable(lfirst(lc)))
+			result = bms_add_members(result, find_nonnullable_rels(lfirst(lc)));
+	return result;
+}
+
+/*
  * Makes inner joins of outer ones whose rows without a partner some condition above drops
  * anyway; nonnull: the items that conditions above need rows of.
  */
@@ -558,16 +574,16 @@ reduce_outer_joins(Query *query, Node *node, Relids nonnull)
 	if (type != join->jointype)
 		derive_surgery_set_join_type(query, join, type);
 
-	own = bms_union(nonnull, find_nonnullable_rels(join->quals));
+	own = bms_union(nonnull, nonnullable_items(join->quals));
 	reduce_outer_joins(query, join->larg,
 					   type == JOIN_INNER	? own
 					   : type == JOIN_LEFT	? nonnull
-					   : type == JOIN_RIGHT ? find_nonnullable_rels(join->quals)
+					   : type == JOIN_RIGHT ? nonnullable_items(join->quals)
 											: NULL);
 	reduce_outer_joins(query, join->rarg,
 					   type == JOIN_INNER	? own
 					   : type == JOIN_RIGHT ? nonnull
-					   : type == JOIN_LEFT	? find_nonnullable_rels(join->quals)
+					   : type == JOIN_LEFT	? nonnullable_items(join->quals)
 											: NULL);
 }
 
@@ -629,7 +645,7 @@ push_conditions_down(Query *query)
 void
 derive_cut_joins(Query *query)
 {
-	Relids nonnull = find_nonnullable_rels(query->jointree->quals);
+	Relids nonnull = nonnullable_items(query->jointree->quals);
 	ListCell *lc;
 
 	foreach (lc, query->jointree->fromlist)

@@ -124,7 +124,11 @@ derive_cut_over_nothing(Node *expression)
 	EmptyContext empty = {false};
 	Node *value = empty_mutator(expression, &empty);
 
-	return empty.unknown ? NULL : eval_const_expressions(NULL, value);
+	if (empty.unknown)
+		return NULL;
+	/* what a user's function says may become another thing when that is replaced */
+	return derive_sources_calls_replaceable(value) ? value
+												   : eval_const_expressions(NULL, value);
 }
 
 /*

@@ -70,6 +70,8 @@ read_count(Node *node, int64 otherwise, int64 *count)
 	*count = otherwise;
 	if (node == NULL)
 		return true;
+	if (derive_sources_calls_replaceable(node))
+		return false;
 	value = (Const *) eval_const_expressions(NULL, node);
 	if (!IsA(value, Const) || value->consttype != INT8OID)
 		return false;

@@ -395,6 +395,7 @@ is_plain_block(Query *query)
 	Const *limit = (Const *) eval_const_expressions(NULL, query->limitCount);
 
 	if (limit != NULL && (!IsA(limit, Const) || limit->constisnull ||
+						  derive_sources_calls_replaceable(query->limitCount) ||
 						  DatumGetInt64(limit->constvalue) < 1))
 		return false;
 	return query->commandType == CMD_SELECT && !query->hasAggs &&

@@ -17,11 +17,14 @@
  *
  * Nothing is opened; columns of whole rows come from the syscache.
  *
+ * A result also depends on functions; those that may be replaced are told from others here.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/transam.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -299,4 +302,32 @@ derive_sources_silent(Query *query)
 				relids = list_append_unique_oid(relids, rte->relid);
 		}
 	return relids;
+}
+
+/*
+ * True if a function is not built in; a check_function_callback.
+ */
+static bool
+is_replaceable(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId;
+}
+
+/*
+ * True if an expression calls what may be replaced by another function, see sources.h; a
+ * walker.
+ */
+static bool
+replaceable_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return check_functions_in_node(node, is_replaceable, context) ||
+		   expression_tree_walker(node, replaceable_walker, context);
+}
+
+bool
+derive_sources_calls_replaceable(Node *expression)
+{
+	return replaceable_walker(expression, NULL);
 }

@@ -38,4 +38,11 @@ extern List *derive_sources_silent(Query *query);
  */
 extern bool derive_sources_is_tree(RangeTblEntry *rte);
 
+/*
+ * Says whether an expression calls a function that is not built in, by an operator or a cast,
+ * too.  Such a one may be replaced, and be strict, or have a result, no more; what was
+ * concluded from that when a view was created would stay.
+ */
+extern bool derive_sources_calls_replaceable(Node *expression);
+
 #endif /* DERIVE_PLAN_SOURCES_H */

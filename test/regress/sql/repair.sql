@@ -67,6 +67,23 @@ CREATE OR REPLACE FUNCTION add(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS '
 CALL test.check_all();
 CREATE OR REPLACE FUNCTION finish(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT -$1';
 CALL test.check_all();
+-- Nothing is concluded from what a function is when the view is created: whether it is strict, or what it says of nothing.
+CREATE TABLE g (f_id int, n int);
+INSERT INTO g VALUES (1, 1), (1, 2), (2, 3);
+CREATE FUNCTION large(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE STRICT AS $$ BEGIN RETURN $1 > 1; END $$;
+CREATE FUNCTION more(bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN $1 + 1; END $$;
+SELECT derive.create_view('outer_joined', 'SELECT f.id, g.n FROM f LEFT JOIN g ON g.f_id = f.id WHERE large(g.n)');
+SELECT derive.create_view('counted', 'SELECT id, (SELECT more(count(*)) FROM g WHERE g.f_id = f.id) AS n FROM f');
+SELECT derive.create_view('limited', 'SELECT id, (SELECT g.n FROM g WHERE g.f_id = f.id ORDER BY g.n LIMIT more(0)) AS n FROM f WHERE id > 1');
+SELECT view, rule FROM derive.views WHERE view::text IN ('outer_joined', 'counted', 'limited') ORDER BY view::text COLLATE "C";
+CALL test.check_all();
+CREATE OR REPLACE FUNCTION large(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN coalesce($1, 2) > 1; END $$;
+CREATE OR REPLACE FUNCTION more(bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN $1 + 2; END $$;
+INSERT INTO g VALUES (2, 0);
+CALL test.await_state('limited', 'failed');
+SELECT reason FROM derive.views WHERE view = 'limited'::regclass;
+DROP TABLE limited;
+CALL test.check_all();
 
 SET client_min_messages = warning;
 DROP SCHEMA t_repair CASCADE;
