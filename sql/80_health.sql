@@ -51,12 +51,12 @@ slot AS MATERIALIZED (
 	WHERE s.slot_name OPERATOR(pg_catalog.=) pg_catalog.format('pg_derive_%s',
 	          (SELECT oid FROM pg_catalog.pg_database
 	           WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))::name),
+-- half of what is lost, or recomputed, at the whole
 bound AS MATERIALIZED (
-	SELECT CASE WHEN c.mb OPERATOR(pg_catalog.>=) 0
-	            THEN c.mb OPERATOR(pg_catalog.*) 524288
-	            ELSE 10737418240 END AS bytes
-	FROM (SELECT setting::bigint AS mb FROM pg_catalog.pg_settings
-	      WHERE name OPERATOR(pg_catalog.=) 'max_slot_wal_keep_size') c),
+	SELECT COALESCE(pg_catalog.min(setting::bigint OPERATOR(pg_catalog.*) 524288), 10737418240) AS bytes
+	FROM pg_catalog.pg_settings
+	WHERE (name OPERATOR(pg_catalog.=) 'max_slot_wal_keep_size' AND setting OPERATOR(pg_catalog.<>) '-1')
+	      OR (name OPERATOR(pg_catalog.=) 'pg_derive.max_retained_wal' AND setting OPERATOR(pg_catalog.<>) '0')),
 views AS MATERIALIZED (SELECT view, state, reason FROM derive.views),
 -- planning waits for sources that are locked, and whoever looks at health should not
 plannable AS MATERIALIZED (
@@ -93,7 +93,7 @@ SELECT 3, 'workers', p.applier_pid IS NOT NULL AND p.decoder_pid IS NOT NULL,
        pg_catalog.format('applier %s, decoder %s', COALESCE(p.applier_pid::text, 'not running'),
                          COALESCE(p.decoder_pid::text, 'not running')),
        CASE WHEN p.applier_pid IS NULL OR p.decoder_pid IS NULL
-            THEN 'Each database takes two of max_worker_processes, with processors three, and the launcher one: increase it and restart the server.' END
+            THEN 'If the check "pipeline" gives no reason: each database takes two of max_worker_processes, with processors three, and the launcher one: increase it and restart the server.' END
 FROM (SELECT 1) o LEFT JOIN pipeline p ON true
 UNION ALL
 SELECT 4, 'slot', COALESCE(s.active AND s.wal_status OPERATOR(pg_catalog.=) ANY (ARRAY['reserved', 'extended']), false),
@@ -103,7 +103,7 @@ SELECT 4, 'slot', COALESCE(s.active AND s.wal_status OPERATOR(pg_catalog.=) ANY 
        CASE WHEN s.slot_name IS NULL
             THEN 'It is made again by itself, and the views are recomputed, when max_replication_slots leaves one free.'
             WHEN s.wal_status OPERATOR(pg_catalog.=) ANY (ARRAY['unreserved', 'lost'])
-            THEN 'More log was written than max_slot_wal_keep_size keeps: increase it. The views are recomputed.'
+            THEN 'More log was written than max_slot_wal_keep_size keeps, or the slot was idle for longer than idle_replication_slot_timeout: increase it. The views are recomputed.'
             WHEN NOT s.active THEN 'The decoder does not run: see the checks "pipeline" and "workers".' END
 FROM (SELECT 1) o LEFT JOIN slot s ON true
 UNION ALL
@@ -116,7 +116,7 @@ UNION ALL
 SELECT 6, 'retained log', COALESCE(p.retained_wal OPERATOR(pg_catalog.<=) b.bytes, true),
        pg_catalog.format('%s of log are kept for the slot', pg_catalog.pg_size_pretty(p.retained_wal)),
        CASE WHEN p.retained_wal OPERATOR(pg_catalog.>) b.bytes
-            THEN 'A transaction that is open for long, a prepared one, or lag holds it: see pg_stat_activity and pg_prepared_xacts. max_slot_wal_keep_size bounds it.' END
+            THEN 'A transaction that is open for long, a prepared one, or lag holds it: see pg_stat_activity and pg_prepared_xacts. Past pg_derive.max_retained_wal it is given up, and the views are recomputed.' END
 FROM pipeline p CROSS JOIN bound b
 UNION ALL
 SELECT 7, 'open transactions', x.oldest IS NULL OR x.oldest OPERATOR(pg_catalog.<=) '1 h'::interval,

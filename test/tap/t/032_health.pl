@@ -151,6 +151,20 @@ $node->safe_psql('postgres', q{COMMIT PREPARED 'forgotten'});
 wait_fresh($node);
 is(unwell(), '', 'all is well again');
 
+# One that keeps more than half of the log that may be kept.
+$node->safe_psql('postgres', q{
+	ALTER SYSTEM SET pg_derive.max_retained_wal = '96MB';
+	BEGIN; INSERT INTO t VALUES (5000, 1, 1); PREPARE TRANSACTION 'forgotten'});
+$node->reload;
+$node->safe_psql('postgres', q{CREATE TABLE IF NOT EXISTS noise (n int); INSERT INTO noise VALUES (1); SELECT pg_switch_wal()})
+  foreach 1 .. 4;
+check_says('retained log', qr/MB of log are kept/, qr/pg_derive\.max_retained_wal/, 'much log');
+$node->safe_psql('postgres', q{COMMIT PREPARED 'forgotten'});
+$node->safe_psql('postgres', q{ALTER SYSTEM RESET pg_derive.max_retained_wal});
+$node->reload;
+wait_fresh($node);
+ok(poll_until(sub { unwell() eq '' }), 'it is given back');
+
 # A row that is wrong.
 $node->safe_psql('postgres', q{
 	SET allow_system_table_mods = on;
