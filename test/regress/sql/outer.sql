@@ -144,13 +144,14 @@ CALL test.check_all();
 -- Existence by an equality and something else: the rows of a key's change are kept as records, of any types.
 CREATE DOMAIN "a domain" AS numeric(6, 2);
 CREATE TYPE "a pair" AS (l int, "R" text);
-CREATE TABLE "left" (id int PRIMARY KEY, k int, "T x" varchar(10), c char(4), d "a domain", p "a pair", a int[], z text COLLATE "C");
-CREATE TABLE "right" (id int PRIMARY KEY, k int, "T x" varchar(10), c char(4), d "a domain", p "a pair", a int[], z text COLLATE "C");
+CREATE TABLE "left" (id int PRIMARY KEY, k int, "T x" varchar(10), c char(4), d "a domain", p "a pair", a int[], z text COLLATE "en-x-icu");
+CREATE TABLE "right" (id int PRIMARY KEY, k int, "T x" varchar(10), c char(4), d "a domain", p "a pair", a int[], z text COLLATE "en-x-icu");
 SELECT derive.create_view('rec_semi', 'SELECT id FROM "left" l WHERE EXISTS (SELECT FROM "right" r WHERE r.k = l.k AND r."T x" <> l."T x")');
 SELECT derive.create_view('rec_anti', 'SELECT id FROM "left" l WHERE NOT EXISTS (SELECT FROM "right" r WHERE r.k = l.k AND r.c < l.c AND r.id > 2)');
 SELECT derive.create_view('rec_left', 'SELECT l.id, r.id AS r FROM "left" l LEFT JOIN "right" r ON r.k = l.k AND r.d > l.d AND r.p IS DISTINCT FROM l.p');
 SELECT derive.create_view('rec_full', 'SELECT l.id, r.id AS r FROM "left" l FULL JOIN "right" r ON r.k = l.k AND (r.a && l.a OR r.z > l.z)');
 SELECT derive.create_view('rec_join', 'SELECT id FROM "left" l WHERE NOT EXISTS (SELECT FROM "right" r JOIN p ON p.id = r.id WHERE r.k = l.k AND r.z > l.z AND p.n <> l.id)');
+SELECT derive.create_view('rec_collated', 'SELECT id FROM "left" l WHERE EXISTS (SELECT FROM "right" r WHERE r.k = l.k AND (r.z > ''b'') <> (l.id > 10))');
 INSERT INTO "left" SELECT i, nullif(i % 4, 3), 't' || i % 3, 'c' || i % 5, i % 7 / 3.0, ROW(i % 2, 'R')::"a pair", ARRAY[i % 3, i % 5], chr(65 + i % 6) FROM generate_series(1, 30) i;
 INSERT INTO "right" SELECT i, nullif(i % 5, 4), 't' || i % 2, 'c' || i % 3, i % 5 / 3.0, ROW(i % 3, 'R')::"a pair", ARRAY[i % 4], chr(65 + i % 5) FROM generate_series(1, 12) i;
 CALL test.check_all();
