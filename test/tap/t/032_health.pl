@@ -11,9 +11,16 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Derive::Node;
 
-# The statements of the block below "### Alerts".
-my ($block) = slurp_file(dirname(__FILE__) . '/../../../docs/operations.md') =~ /^### Alerts\n.*?^```sql\n(.*?)^```/ms;
-my @alerts = grep { /\S/ } split /;\n/, $block =~ s/^--.*\n//mgr;
+# The statements of the first block below a heading of the documentation.
+sub documented
+{
+	my ($heading) = @_;
+	my ($block) = slurp_file(dirname(__FILE__) . '/../../../docs/operations.md') =~ /^#+ $heading\n.*?^```sql\n(.*?)^```/ms;
+
+	return grep { /\S/ } split /;.*\n/, $block =~ s/^--.*\n//mgr;
+}
+
+my @alerts = documented('Alerts');
 cmp_ok(scalar(@alerts), '>=', 8, 'alert queries are documented');
 
 my $node = derive_node('health', "pg_derive.audit_rate = 1000\n");
@@ -80,6 +87,10 @@ wait_live($node);
 wait_fresh($node);
 is(unwell(), '', 'all is well');
 is(alerting(), '', 'and no alert speaks');
+foreach my $look (documented('Watching'))
+{
+	is(sql_error($node, $look), '', $look);
+}
 is($node->safe_psql('postgres', 'SELECT count(*) FROM derive.health() WHERE ok AND hint IS NOT NULL'),
 	'0', 'there is no hint where nothing is to be done');
 is($node->safe_psql('postgres', 'SELECT * FROM derive.progress'), '', 'nothing is being built');
