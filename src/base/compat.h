@@ -238,6 +238,19 @@ derive_compat_not_null_is_valid(Oid relid, AttrNumber attnum)
 #define derive_compat_slot_acquire(name) ReplicationSlotAcquire((name), false)
 #endif
 
+#include "access/xact.h"
+#include "replication/snapbuild.h"
+
+/* 16: "Fix catalog lookup with the wrong snapshot during logical decoding." */
+#if PG_VERSION_NUM >= 160000
+#define derive_compat_snapshot_commit(builder, lsn, xid, commit)                   \
+	SnapBuildCommitTxn(builder, lsn, xid, (commit)->nsubxacts, (commit)->subxacts, \
+					   (commit)->xinfo)
+#else
+#define derive_compat_snapshot_commit(builder, lsn, xid, commit) \
+	SnapBuildCommitTxn(builder, lsn, xid, (commit)->nsubxacts, (commit)->subxacts)
+#endif
+
 /* 16: "Replace replication slot's invalidated_at LSN with an enum" */
 #if PG_VERSION_NUM >= 160000
 #define derive_compat_slot_is_lost(slot) ((slot)->data.invalidated != RS_INVAL_NONE)

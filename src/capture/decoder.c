@@ -39,13 +39,13 @@
 #include "base/settings.h"
 #include "base/step.h"
 #include "base/wait_event.h"
+#include "capture/decode_record.h"
 #include "capture/interest.h"
 #include "capture/plugin.h"
 #include "capture/slot.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
-#include "replication/decode.h"
 #include "replication/logical.h"
 #include "replication/slot.h"
 #include "shared/process.h"
@@ -353,7 +353,7 @@ decode(void)
 		if (record == NULL)
 			elog(ERROR, "could not read WAL behind %X/%X: %s",
 				 LSN_FORMAT_ARGS(ctx->reader->EndRecPtr), error ? error : "no record");
-		LogicalDecodingProcessRecord(ctx, ctx->reader);
+		derive_decode_record(ctx);
 		CurrentResourceOwner = decoder.owner;
 		pg_atomic_write_u64(&decoder.pipeline->received_lsn, ctx->reader->EndRecPtr);
 		serve(ctx->reader->EndRecPtr, ctx->reader->EndRecPtr);

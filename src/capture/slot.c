@@ -24,10 +24,10 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "base/step.h"
+#include "capture/decode_record.h"
 #include "capture/plugin.h"
 #include "capture/stream.h"
 #include "miscadmin.h"
-#include "replication/decode.h"
 #include "replication/logical.h"
 #include "replication/slot.h"
 #include "storage/procarray.h"
@@ -295,7 +295,7 @@ find_start(Pipeline *pipeline, LogicalDecodingContext *ctx, void (*nap)(void))
 			elog(ERROR, "could not find a starting point for decoding: %s",
 				 error ? error : "end of WAL");
 		wait_before_processing(pipeline, ctx->reader, nap);
-		LogicalDecodingProcessRecord(ctx, ctx->reader);
+		derive_decode_record(ctx);
 		CurrentResourceOwner = owner;
 		CHECK_FOR_INTERRUPTS();
 	}
