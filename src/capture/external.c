@@ -36,6 +36,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "base/compat.h"
+#include "capture/external_messages.h"
 #include "capture/external_options.h"
 #include "capture/external_relations.h"
 #include "capture/stream.h"
@@ -76,17 +77,14 @@ typedef struct External
 static StringInfo
 open_message(TextStream *stream, bool last)
 {
-	External *external = (External *) stream;
-
-	OutputPluginPrepareWrite(external->ctx, last);
-	return external->ctx->out;
+	return derive_external_message_open(((External *) stream)->ctx, last);
 }
 
 /* Sends a message. */
 static void
 close_message(TextStream *stream, bool last)
 {
-	OutputPluginWrite(((External *) stream)->ctx, last);
+	derive_external_message_close(((External *) stream)->ctx, last);
 }
 
 /* Makes sure that catalogs can be read; returns whether end_catalogs has to be called. */

@@ -6,10 +6,13 @@ use warnings FATAL => 'all';
 use utf8;
 
 use Encode qw(encode);
+use IO::Select;
+use IO::Socket::UNIX;
 use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes;
 use Derive::Node;
 
 my $json = JSON::PP->new->utf8->allow_bignum;
@@ -467,6 +470,103 @@ foreach my $record (@all)
 }
 is($gaps, 0, 'without: ordinals have no gap, and the commit counts them');
 is(scalar(grep { $_->{op} eq 'commit' } @all), 4, 'without: four transactions commit');
+
+# ---------------------------------------------------------------- messages that leave together
+
+# Messages around the size of the buffer in which they wait for each other, and far beyond.
+$node->safe_psql('postgres', q{
+	CREATE TABLE sized (id int PRIMARY KEY, v text);
+	ALTER TABLE sized ALTER v SET STORAGE EXTERNAL});
+create_slot('together');
+$node->safe_psql('postgres', q{
+	INSERT INTO sized SELECT i, repeat(chr(97 + i % 26), CASE i % 5 WHEN 0 THEN 7500 + i WHEN 1 THEN i WHEN 2 THEN 20000 ELSE 3 END)
+	  FROM generate_series(1, 300) i;
+	INSERT INTO sized VALUES (0, 'alone')});
+my $end = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
+foreach my $format (qw(json cloudevents))
+{
+	copy_slot('together', 'together_now');
+	my $sent = $node->pg_recvlogical_upto('postgres', 'together_now', $end,
+		$PostgreSQL::Test::Utils::timeout_default, format => $format);
+	my $peek = "SELECT data FROM pg_logical_slot_peek_changes('together', '$end', NULL, 'format', '$format')";
+	chomp $sent;
+	cmp_ok(length $sent, '>', 1000000, "$format: all is sent");
+	ok($sent eq $node->safe_psql('postgres', $peek), "$format: what the protocol sends is what the SQL function returns");
+	# a connection for replication takes SQL, too, and this is not a stream
+	ok($sent eq $node->safe_psql('postgres', $peek, replication => 'database'),
+		"$format: called over a connection for replication, too");
+	$node->safe_psql('postgres', q{SELECT pg_drop_replication_slot('together_now')});
+}
+
+# Reads so many bytes from a socket.
+sub receive
+{
+	my ($socket, $size) = @_;
+	my $bytes = '';
+	while (length $bytes < $size)
+	{
+		die 'nothing comes' unless IO::Select->new($socket)->can_read($PostgreSQL::Test::Utils::timeout_default);
+		my $read = sysread $socket, $bytes, $size - length $bytes, length $bytes;
+		die 'the server has closed the connection' unless $read;
+	}
+	return $bytes;
+}
+
+# The next message of the protocol: its type, its content.
+sub message
+{
+	my ($type, $size) = unpack 'aN', receive($_[0], 5);
+	my $content = receive($_[0], $size - 4);
+	die $content if $type eq 'E';
+	return ($type, $content);
+}
+
+# A consumer of our own, for what pg_recvlogical does not show: the frames, and when they come.
+my $socket = IO::Socket::UNIX->new(Peer => $node->host . '/.s.PGSQL.' . $node->port) or die "no connection: $!";
+my $user = $node->safe_psql('postgres', 'SELECT current_user');
+my $startup = pack 'Na*', 196608, "user\0$user\0database\0postgres\0replication\0database\0\0";
+syswrite $socket, pack('N', 4 + length $startup) . $startup;
+while ((message($socket))[0] ne 'Z') { }
+my $query = "START_REPLICATION SLOT together LOGICAL 0/0 (format 'json')\0";
+syswrite $socket, 'Q' . pack('N', 4 + length $query) . $query;
+while ((message($socket))[0] ne 'W') { }
+
+# Reads up to the commit that has so many records; dies of a frame that is not as it should be.
+sub read_frames
+{
+	my ($records) = @_;
+	my $read = 0;
+	while (1)
+	{
+		my ($type, $content) = message($socket);
+		die "a message $type" if $type ne 'd';
+		next if substr($content, 0, 1) eq 'k';
+		my ($w, $start, $stop, $time, $text) = unpack 'aQ>Q>q>a*', $content;
+		my $record = $json->decode($text);
+		my $at = sprintf '%X/%X', $start >> 32, $start & 0xffffffff;
+		die "frame $w of $text" if $w ne 'w' || $start != $stop;
+		die "position $at of $text" if exists $record->{lsn} && $at ne $record->{lsn};
+		# µs since 2000
+		die "time $time of $text" if abs($time / 1e6 + 946684800 - Time::HiRes::time()) > 60;
+		return $read if $record->{op} eq 'commit' && $record->{records} == $records;
+		$read++;
+	}
+}
+is(read_frames(300), 301, 'each message of a large transaction has its frame');
+is(read_frames(1), 2, 'and of a small one');
+
+# What waits is sent before the walsender waits for more of the log: nothing else is written.
+my $quiet;
+foreach my $try (1 .. 20)
+{
+	my $before = $node->safe_psql('postgres', "INSERT INTO sized VALUES (-$try, 'alone'); SELECT pg_current_wal_insert_lsn()");
+	read_frames(1);
+	$quiet = $before eq $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
+	last if $quiet;
+}
+ok($quiet, 'a small transaction is sent at once');
+close $socket;
+$node->safe_psql('postgres', 'DROP_REPLICATION_SLOT together WAIT', replication => 'database');
 
 # ---------------------------------------------------------------- what is refused
 
