@@ -2,19 +2,20 @@
 # plugin.sh: the output plugin for consumers outside, relative to wal2json and pgoutput on the
 # same WAL.
 #
-# What is compared is the CPU time that a backend needs to turn one stretch of WAL into messages,
-# through pg_logical_slot_peek_[binary_]changes, with work_mem large enough to keep their results
-# off the disk: reading, decoding, writing text.  User time only: the kernel's is for the memory of
-# those results, which no walsender keeps.  The formats are
+# What is compared is the CPU time, the kernel's included, that a walsender needs to send one stretch
+# of WAL to pg_recvlogical, which throws it away: reading, decoding, writing text, handing it to
+# the socket.  That of the client is not in it; the rows per second by the clock are, so they also say
+# how fast pg_recvlogical takes them.  The formats are
 #   - wal2json of both, with the options that make wal2json's records as full as ours (equal
 #     content);
 #   - json, cloudevents, debezium of ours against pgoutput, which sends less: values without names.
-# All slots start at one point.  One stretch of many small transactions, one of a single large one.
+# One stretch of many small transactions, one of a single large one.  The slots are copies of one that
+# was made before the stretch was written, so all walsenders do the same; they do it in turn.
 #
-# The server's own part, reading the log and putting transactions together, is the same for
-# all plugins, and of small transactions the larger one.  It is measured beside them: pgoutput with
-# a publication of nothing, which looks at each change and sends none.  The rows "own part" are
-# ratios of what is left without it.
+# A part is the same for all plugins, and of small transactions the larger one: reading the log and
+# putting transactions together.  It is shown as pgoutput with a publication of nothing, which looks
+# at each change and sends none.  The rows "user" are ratios of the user time alone, which the
+# kernel samples, so they are less exact.
 #
 # Memory: the most that a walsender of its own has resident while pg_recvlogical reads a
 # transaction, for two sizes, in the private part.
@@ -46,88 +47,118 @@ write_large()
               FROM generate_series(1, $BENCH_DECODE_ROWS) i, (SELECT max(id) AS last FROM sent) l"
 }
 
-# Prints the milliseconds of user time that reading a slot takes, the mean of several readings.
-cpu_of()            # slot function options
+# What is compared: a name, the plugin, its options.
+full="include-xids=1 include-lsn=1 include-timestamp=1"
+variants=(
+    "nothing pgoutput proto_version=1 publication_names=bench_nothing"
+    "pgoutput pgoutput proto_version=1 publication_names=bench_sent"
+    "theirs wal2json format-version=2 $full"
+    "ours pg_derive format=wal2json $full"
+    "json pg_derive format=json"
+    "cloudevents pg_derive format=cloudevents"
+    "debezium pg_derive format=debezium"
+)
+
+# Waits until a walsender has sent all up to a position; prints its pid and its age in ms.
+wait_until_sent()   # position
 {
-    local statement="SELECT count(*) FROM $2('$1', NULL, NULL, $3) \\g /dev/null" statements= i
-    for ((i = 0; i < readings; i++)); do
-        statements+=$statement$'\n'
-    done
-    sql <<SQL | awk -v hz="$(getconf CLK_TCK)" -v n="$readings" 'NR == 1 { before = $12 }
-            END { printf "%.1f\n", ($12 - before) * 1000 / hz / n }'
-SET work_mem = '2GB';
-SET logical_decoding_work_mem = '1GB';
-SELECT pg_backend_pid() AS pid \gset
-\setenv BENCH_BACKEND :pid
-\! sed 's/.*) //' /proc/\$BENCH_BACKEND/stat
-$statements
-\! sed 's/.*) //' /proc/\$BENCH_BACKEND/stat
+    sql -v target="$1" <<'SQL'
+SET statement_timeout = '10min';
+SELECT set_config('bench.target', :'target', false) \g /dev/null
+DO $$
+BEGIN
+    LOOP
+        PERFORM pg_stat_clear_snapshot();
+        EXIT WHEN EXISTS (SELECT FROM pg_stat_replication
+                           WHERE application_name = 'bench_reader'
+                             AND sent_lsn >= current_setting('bench.target')::pg_lsn);
+        PERFORM pg_sleep(0.002);
+    END LOOP;
+END $$;
+SELECT pid, extract(epoch FROM clock_timestamp() - backend_start) * 1000
+  FROM pg_stat_replication WHERE application_name = 'bench_reader';
 SQL
 }
 
-slots="bench_wal2json:wal2json bench_pgoutput:pgoutput bench_ours:pg_derive"
-create_slots()
+# Sends the stretch up to a position; prints ms of CPU time, of them the user's, and by the clock.
+send()              # position plugin option...
 {
-    local slot
-    for slot in $slots; do
-        sql -c "SELECT pg_create_logical_replication_slot('${slot%%:*}', '${slot#*:}')" >/dev/null
+    local target=$1 plugin=$2 option reader answer
+    local options=()
+    shift 2
+    for option in "$@"; do
+        options+=(-o "$option")
     done
+    sql -c "SELECT pg_copy_logical_replication_slot('bench_start', 'bench_sent', false, '$plugin')" >/dev/null
+    PGAPPNAME=bench_reader PGOPTIONS='-c logical_decoding_work_mem=1GB' \
+        pg_recvlogical -d "$PGDATABASE" --slot bench_sent --start --no-loop "${options[@]}" \
+        -f /dev/null 2>"$BENCH_DIR/reader.log" &
+    reader=$!
+    answer=$(wait_until_sent "$target") || {
+        cat "$BENCH_DIR/reader.log" >&2
+        return 1
+    }
+    # its age, its CPU time in ns, and the ticks of user and kernel by which that is to be split
+    awk -v ms="${answer#*|}" 'FILENAME ~ /schedstat/ { cpu = $1 / 1e6 }
+        FILENAME ~ /stat$/ && sub(/.*\) /, "") { share = ($12 + $13 == 0) ? 0 : $12 / ($12 + $13) }
+        END { printf "%.1f %.1f %.1f\n", cpu, cpu * share, ms }' \
+        "/proc/${answer%|*}/schedstat" "/proc/${answer%|*}/stat"
+    kill -INT "$reader"
+    wait "$reader" || : # that it was stopped is no error
+    psql -X -q -d "dbname=$PGDATABASE replication=database" -c 'DROP_REPLICATION_SLOT bench_sent WAIT'
 }
 
-drop_slots()
+# Adds up three numbers.
+add()               # "a b c" "d e f"
 {
-    local slot
-    for slot in $slots; do
-        sql -c "SELECT pg_drop_replication_slot('${slot%%:*}')" >/dev/null
-    done
+    awk '{ for (i = 1; i <= 3; i++) sum[i] += $i } END { print sum[1], sum[2], sum[3] }' <<<"$1"$'\n'"$2"
 }
 
-# Prints the ratio of two plugins' own parts.
-own_ratio()         # theirs ours base
-{
-    awk -v a="$1" -v b="$2" -v base="$3" 'BEGIN { printf "%.4f\n", (a - base) / (b - base) }'
-}
+field() { cut -d' ' -f"$2" <<<"$1"; }
 
-# Prints the CPU milliseconds of pgoutput.
-cpu_of_pgoutput()   # publication
+measure()           # item writer rows readings
 {
-    cpu_of bench_pgoutput pg_logical_slot_peek_binary_changes \
-        "'proto_version', '1', 'publication_names', '$1'"
-}
-
-measure()           # item writer readings bound-for-wal2json bound-for-pgoutput bound-for-own-part
-{
-    local readings=$3 round base theirs pgoutput ours format bases=
-    local all="'include-xids', '1', 'include-lsn', '1', 'include-timestamp', '1'"
-    local -A ratios=() own=()
+    local round reading variant target name plugin options theirs
+    local bases=
+    local -A sums=() cpu=() user=() speed=()
     for ((round = 0; round < (BENCH_ROUNDS < 3 ? BENCH_ROUNDS : 3); round++)); do
-        create_slots
+        sql -c "SELECT pg_create_logical_replication_slot('bench_start', 'pg_derive')" >/dev/null
         "$2"
-        base=$(cpu_of_pgoutput bench_nothing)
-        bases+=" $base"
-        theirs=$(cpu_of bench_wal2json pg_logical_slot_peek_changes "'format-version', '2', $all")
-        ours=$(cpu_of bench_ours pg_logical_slot_peek_changes "'format', 'wal2json', $all")
-        ratios[wal2json]+=" $(ratio "$theirs" "$ours")"
-        own[wal2json]+=" $(own_ratio "$theirs" "$ours" "$base")"
-        note "$1: CPU of wal2json $theirs ms, ours $ours ms, without sending anything $base ms"
-        pgoutput=$(cpu_of_pgoutput bench_sent)
-        for format in json cloudevents debezium; do
-            ours=$(cpu_of bench_ours pg_logical_slot_peek_changes "'format', '$format'")
-            ratios[$format]+=" $(ratio "$pgoutput" "$ours")"
-            own[$format]+=" $(own_ratio "$pgoutput" "$ours" "$base")"
-            note "$1: CPU of pgoutput $pgoutput ms, $format $ours ms"
+        target=$(sql -c 'SELECT pg_current_wal_insert_lsn()' -c CHECKPOINT)
+        sums=()
+        for ((reading = 0; reading < $4; reading++)); do
+            for variant in "${variants[@]}"; do
+                read -r name plugin options <<<"$variant"
+                # shellcheck disable=SC2086
+                sums[$name]=$(add "${sums[$name]:-}" "$(send "$target" "$plugin" $options)")
+            done
         done
-        drop_slots
+        sql -c "SELECT pg_drop_replication_slot('bench_start')" >/dev/null
+        bases+=" $(field "${sums[nothing]}" 1 | awk -v n="$4" '{ print $1 / n }')"
+        for name in pgoutput theirs ours json cloudevents debezium; do
+            note "$1: $name, CPU, user, clock in ms: ${sums[$name]}"
+            speed[$name]+=" $(field "${sums[$name]}" 3 | awk -v rows="$3" -v n="$4" '{ print rows * n * 1000 / $1 }')"
+        done
+        for name in ours json cloudevents debezium; do
+            theirs=${sums[pgoutput]}
+            [[ $name != ours ]] || theirs=${sums[theirs]}
+            cpu[$name]+=" $(ratio "$(field "$theirs" 1)" "$(field "${sums[$name]}" 1)")"
+            user[$name]+=" $(ratio "$(field "$theirs" 2)" "$(field "${sums[$name]}" 2)")"
+        done
     done
-    # shellcheck disable=SC2086 -- lists of numbers
+    # shellcheck disable=SC2086
     {
-        result "plugin $1: the server's part" "ms" "" $bases
-        result "plugin $1: speed of wal2json format / wal2json" "" "$4" ${ratios[wal2json]}
-        result "plugin $1: own part, wal2json format / wal2json" "" "$6" ${own[wal2json]}
-        for format in json cloudevents debezium; do
-            result "plugin $1: speed of $format / pgoutput" "" "$5" ${ratios[$format]}
-            result "plugin $1: own part, $format / pgoutput" "" "" ${own[$format]}
+        result "plugin $1: reading, nothing sent" "ms" "" $bases
+        result "plugin $1: wal2json format / wal2json" "" ">= 2" ${cpu[ours]}
+        result "plugin $1: user, wal2json format / wal2json" "" "" ${user[ours]}
+        for name in json cloudevents debezium; do
+            result "plugin $1: $name / pgoutput" "" ">= 1" ${cpu[$name]}
+            result "plugin $1: user, $name / pgoutput" "" "" ${user[$name]}
         done
+        result "plugin $1: wal2json" "rows/s" "" ${speed[theirs]}
+        result "plugin $1: wal2json format" "rows/s" "" ${speed[ours]}
+        result "plugin $1: pgoutput" "rows/s" "" ${speed[pgoutput]}
+        result "plugin $1: json" "rows/s" "" ${speed[json]}
     }
 }
 
@@ -156,8 +187,8 @@ walsender_memory()  # rows streaming
     echo "$peak"
 }
 
-measure "$BENCH_DECODE_TRANSACTIONS small transactions" write_small 5 ">= 2" "" ">= 2"
-measure "$BENCH_DECODE_ROWS rows in one transaction" write_large 1 ">= 2" ">= 1" ">= 2"
+measure "$BENCH_DECODE_TRANSACTIONS small transactions" write_small "$BENCH_DECODE_TRANSACTIONS" 5
+measure "$BENCH_DECODE_ROWS rows in one transaction" write_large "$BENCH_DECODE_ROWS" 1
 
 small=$((BENCH_PLUGIN_ROWS / 1000))
 for streaming in off on; do
