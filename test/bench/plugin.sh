@@ -4,8 +4,9 @@
 #
 # What is compared is the CPU time, the kernel's included, that a walsender needs to send one stretch
 # of WAL to pg_recvlogical, which throws it away: reading, decoding, writing text, handing it to
-# the socket.  That of the client is not in it; the rows per second by the clock are, so they also say
-# how fast pg_recvlogical takes them.  The formats are
+# the socket, with logical_decoding_work_mem large enough to keep transactions off the disk.  The
+# client's CPU time is not in it; the rows per second, by the clock, show how fast both are together.
+# The formats are
 #   - wal2json of both, with the options that make wal2json's records as full as ours (equal
 #     content);
 #   - json, cloudevents, debezium of ours against pgoutput, which sends less: values without names.
