@@ -34,7 +34,7 @@ put_source(TextStream *stream, StringInfo out)
 	{
 		unsigned char c = *database;
 
-		if (isalnum(c) || c == '-' || c == '_' || c == '.' || c == '~')
+		if ((c < 0x80 && isalnum(c)) || c == '-' || c == '_' || c == '.' || c == '~')
 			appendStringInfoChar(out, c);
 		else
 			appendStringInfo(out, "%%%02X", c);

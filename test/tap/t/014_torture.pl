@@ -41,7 +41,7 @@ pg_derive.batch_memory = '2MB'
 pg_derive.max_retained_wal = '${max_retained}MB'
 max_wal_size = '512MB'
 wal_recycle = off
-log_min_messages = log
+log_min_messages = error
 CONF
 
 if (defined $disk)
