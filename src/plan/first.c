@@ -234,10 +234,10 @@ derive_first_obstacle(Query *query)
 char *
 derive_first_why(Query *query)
 {
-	int64 skip;
-	int64 count;
+	int64 skip = 0;
+	int64 count = 0;
 
-	derive_first_counts(query, &skip, &count);
+	(void) derive_first_counts(query, &skip, &count);
 	return psprintf("all rows are one group: at each change its first " INT64_FORMAT
 					" (OFFSET and LIMIT)%s are read again",
 					skip + count,
