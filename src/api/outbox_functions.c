@@ -189,13 +189,20 @@ text_argument(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
-/* Locks a source and checks that it can be one. */
+/* Checks that a source can be one, and locks it. */
 static void
 check_source(CatalogOutbox *row)
 {
-	AclResult acl;
+	const AclMode needed = ACL_SELECT | ACL_TRIGGER;
 	char kind;
 
+	if (pg_class_aclmask(row->source, GetUserId(), needed, ACLMASK_ALL) != needed)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for table %s", get_rel_name(row->source)),
+				 errdetail("An outbox needs SELECT and TRIGGER on its source: writers "
+						   "wait while it is created, and a derived view waits for it "
+						   "whenever it cannot be written.")));
 	LockRelationOid(row->source, ShareRowExclusiveLock);
 	kind = get_rel_relkind(row->source);
 	if (kind == RELKIND_PARTITIONED_TABLE) /* who writes to a partition locks only that */
@@ -211,9 +218,6 @@ check_source(CatalogOutbox *row)
 						errmsg("outboxes do not support temporary and unlogged tables"),
 						errdetail("Changes of \"%s\" are not in the log.",
 								  get_rel_name(row->source))));
-	acl = pg_class_aclcheck(row->source, GetUserId(), ACL_SELECT);
-	if (acl != ACLCHECK_OK)
-		aclcheck_error(acl, OBJECT_TABLE, get_rel_name(row->source));
 	if (check_enable_rls(row->source, InvalidOid, true) == RLS_ENABLED)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("outboxes do not support row-level security"),

@@ -111,10 +111,15 @@ SELECT derive.emit('x', NULL, NULL, 't_outbox.events');
 SELECT derive.create_outbox('mine', 't_outbox.orders');
 SELECT derive.drop_outbox('t_outbox.events');
 SELECT count(*) FROM derive.outboxes;
--- Any role may have outboxes over what it may read.
+-- Any role may have outboxes over what it may read, and hold up.
 RESET ROLE;
-GRANT SELECT ON orders TO t_outbox_stranger;
+GRANT SELECT ON orders, per_customer TO t_outbox_stranger;
 GRANT CREATE ON SCHEMA t_outbox TO t_outbox_stranger;
+SET ROLE t_outbox_stranger;
+SELECT derive.create_outbox('mine', 't_outbox.orders');
+SELECT derive.create_outbox('mine', 't_outbox.per_customer');
+RESET ROLE;
+GRANT TRIGGER ON orders TO t_outbox_stranger;
 SET ROLE t_outbox_stranger;
 SELECT derive.create_outbox('mine', 't_outbox.orders');
 INSERT INTO mine (position) VALUES (1);
