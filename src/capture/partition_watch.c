@@ -13,7 +13,8 @@
  *
  * A partition that the transaction itself has created, and whose rows, if any,
  * were logged as rows of the partitioned table, is no reason to recompute: this is
- * the CREATE TABLE … PARTITION OF of every day.
+ * the CREATE TABLE … PARTITION OF of every day.  Of a transaction that is decoded in pieces
+ * the spool knows which tables earlier pieces have filled.
  *
  *-------------------------------------------------------------------------
  */
@@ -161,17 +162,22 @@ was_created_by(ReorderBufferTXN *txn, Oid relid)
 
 /* Returns true if a new member brings rows that were not logged as the source's. */
 static bool
-brings_rows(RelationMap *map, ReorderBufferTXN *txn, MapSource *source, Oid member)
+brings_rows(RelationMap *map, ReorderBufferTXN *txn, Spool *spool, MapSource *source,
+			Oid member)
 {
 	if (derive_map_had_unfed_rows(map, member, source))
+		return true;
+	/* whom earlier pieces fed is not known: at their end it was no member */
+	if (spool != NULL &&
+		derive_spool_changed_before(spool, member, derive_map_transaction(map)))
 		return true;
 	return !was_created_by(txn, member);
 }
 
 /* Returns true if going from one list of members to another changed the source's rows. */
 static bool
-rows_changed(RelationMap *map, ReorderBufferTXN *txn, MapSource *source, List *from,
-			 List *to)
+rows_changed(RelationMap *map, ReorderBufferTXN *txn, Spool *spool, MapSource *source,
+			 List *from, List *to)
 {
 	ListCell *lc;
 
@@ -182,7 +188,7 @@ rows_changed(RelationMap *map, ReorderBufferTXN *txn, MapSource *source, List *f
 		if (derive_map_had_unfed_rows(map, lfirst_oid(lc), source))
 			return true;
 	foreach (lc, list_difference_oid(to, from))
-		if (brings_rows(map, txn, source, lfirst_oid(lc)))
+		if (brings_rows(map, txn, spool, source, lfirst_oid(lc)))
 			return true;
 	return false;
 }
@@ -211,7 +217,7 @@ may_have_had_members(Oid source, List *members)
 
 /* Checks one tree; returns true if its source's rows have changed. */
 static bool
-check_tree(PartitionWatch *watch, RelationMap *map, ReorderBufferTXN *txn,
+check_tree(PartitionWatch *watch, RelationMap *map, ReorderBufferTXN *txn, Spool *spool,
 		   WatchedTree *tree)
 {
 	List *members;
@@ -222,7 +228,7 @@ check_tree(PartitionWatch *watch, RelationMap *map, ReorderBufferTXN *txn,
 		return false;
 	members = read_tree(tree->relid);
 	if (tree->known)
-		changed = rows_changed(map, txn, tree->source, tree->members, members);
+		changed = rows_changed(map, txn, spool, tree->source, tree->members, members);
 	else
 		changed = may_have_had_members(tree->relid, members) &&
 				  was_touched(map, tree->relid, members);
@@ -263,7 +269,8 @@ classify(PartitionWatch *watch, RelationMap *map)
 }
 
 List *
-derive_watch_commit(PartitionWatch *watch, RelationMap *map, ReorderBufferTXN *txn)
+derive_watch_commit(PartitionWatch *watch, RelationMap *map, ReorderBufferTXN *txn,
+					Spool *spool)
 {
 	List *changed = NIL;
 	HASH_SEQ_STATUS scan;
@@ -275,7 +282,7 @@ derive_watch_commit(PartitionWatch *watch, RelationMap *map, ReorderBufferTXN *t
 		classify(watch, map);
 	hash_seq_init(&scan, watch->trees);
 	while ((tree = hash_seq_search(&scan)) != NULL)
-		if (check_tree(watch, map, txn, tree))
+		if (check_tree(watch, map, txn, spool, tree))
 			changed = lappend(changed, tree->source);
 	return changed;
 }

@@ -9,6 +9,7 @@
 #define DERIVE_CAPTURE_PARTITION_WATCH_H
 
 #include "capture/relation_map.h"
+#include "capture/spool.h"
 #include "replication/reorderbuffer.h"
 
 typedef struct PartitionWatch PartitionWatch;
@@ -21,9 +22,10 @@ extern void derive_watch_set_interest(PartitionWatch *watch, RelationMap *map);
 /*
  * At the commit of a transaction, under its historic snapshot: returns the sources
  * (MapSource) whose set of rows has changed by attaching, detaching or dropping
- * partitions.  The list is made in CurrentMemoryContext.
+ * partitions.  The list is made in CurrentMemoryContext.  Also at the end of a piece of a
+ * transaction in progress, which has a spool.
  */
-extern List *
-derive_watch_commit(PartitionWatch *watch, RelationMap *map, ReorderBufferTXN *txn);
+extern List *derive_watch_commit(PartitionWatch *watch, RelationMap *map,
+								 ReorderBufferTXN *txn, Spool *spool);
 
 #endif /* DERIVE_CAPTURE_PARTITION_WATCH_H */

@@ -264,7 +264,7 @@ plugin_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr com
 	MemoryContext old = MemoryContextSwitchTo(change_context);
 	ListCell *lc;
 
-	foreach (lc, derive_watch_commit(watch, map, txn))
+	foreach (lc, derive_watch_commit(watch, map, txn, spool))
 		send_all_lost(txn, lfirst(lc),
 					  "a table below it was attached, detached or dropped");
 	MemoryContextSwitchTo(old);
@@ -533,6 +533,17 @@ table_rewritten(ReorderBufferTXN *txn, Oid table)
 	RelationClose(rel);
 }
 
+/* Notes that the transaction, or this piece of it, changes rows of a relation. */
+static void
+note_changed(MapEntry *entry)
+{
+	if (entry->changed_in == derive_map_transaction(map))
+		return;
+	entry->changed_in = derive_map_transaction(map);
+	if (spool)
+		derive_spool_add_changed(spool, entry->relid, entry->changed_in);
+}
+
 /* Sends one inserted, updated or deleted row to every source that it belongs to. */
 static void
 plugin_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, Relation rel,
@@ -543,7 +554,7 @@ plugin_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, Relation rel,
 	MemoryContext old;
 
 	record_xid = change->txn->xid;
-	entry->changed_in = derive_map_transaction(map);
+	note_changed(entry);
 	if (entry->nfeeds == 0 && !OidIsValid(entry->rewrites))
 		return;
 	old = MemoryContextSwitchTo(change_context);
@@ -651,7 +662,7 @@ plugin_stream_stop(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 	ListCell *lc;
 	List *lost;
 
-	lost = IsTransactionState() ? derive_watch_commit(watch, map, txn)
+	lost = IsTransactionState() ? derive_watch_commit(watch, map, txn, spool)
 								: derive_map_sources(map);
 	foreach (lc, lost)
 		derive_spool_add_lost(spool, ((MapSource *) lfirst(lc))->source);

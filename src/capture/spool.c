@@ -41,6 +41,13 @@ typedef struct SpoolMark
 	int64 nchunks; /* before this position */
 } SpoolMark;
 
+/* A relation whose rows the transaction has changed. */
+typedef struct SpoolChanged
+{
+	Oid relid;	  /* hash key */
+	uint64 piece; /* the first one that did */
+} SpoolChanged;
+
 struct Spool
 {
 	dlist_node node;
@@ -51,8 +58,9 @@ struct Spool
 	WireBuffer buffer; /* records not in the file yet */
 	BufFile *file;	   /* NULL until there is a full chunk */
 	int64 nchunks;
-	List *lost;	 /* oids of sources */
-	HTAB *marks; /* of SpoolMark; NULL without subtransactions */
+	List *lost;	   /* oids of sources */
+	HTAB *marks;   /* of SpoolMark; NULL without subtransactions */
+	HTAB *changed; /* of SpoolChanged */
 	TransactionId
 		last_xid; /* that put a record; it has a mark if it is a subtransaction */
 };
@@ -74,6 +82,18 @@ derive_spool_find(TransactionId xid)
 	return NULL;
 }
 
+/* Makes an empty hash table of structs that start with their key. */
+static HTAB *
+make_table(Spool *spool, const char *name, Size key_size, Size entry_size)
+{
+	HASHCTL info = {0};
+
+	info.keysize = key_size;
+	info.entrysize = entry_size;
+	info.hcxt = spool->context;
+	return hash_create(name, 64, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
 /* Makes an empty spool. */
 Spool *
 derive_spool_open(TransactionId xid, uint32 interest_version)
@@ -85,6 +105,8 @@ derive_spool_open(TransactionId xid, uint32 interest_version)
 	spool->context = context;
 	spool->xid = xid;
 	spool->interest_version = interest_version;
+	spool->changed = make_table(spool, "pg_derive spool changes", sizeof(Oid),
+								sizeof(SpoolChanged));
 	derive_wire_init(&spool->buffer, context);
 	dlist_push_tail(&spools, &spool->node);
 	return spool;
@@ -136,15 +158,8 @@ add_mark(Spool *spool, TransactionId xid)
 	bool found;
 
 	if (spool->marks == NULL)
-	{
-		HASHCTL info = {0};
-
-		info.keysize = sizeof(TransactionId);
-		info.entrysize = sizeof(SpoolMark);
-		info.hcxt = spool->context;
-		spool->marks = hash_create("pg_derive spool marks", 64, &info,
-								   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
+		spool->marks = make_table(spool, "pg_derive spool marks", sizeof(TransactionId),
+								  sizeof(SpoolMark));
 	mark = hash_search(spool->marks, &xid, HASH_ENTER, &found);
 	if (found)
 		return;
@@ -200,6 +215,25 @@ RequestId *
 derive_spool_request(Spool *spool)
 {
 	return &spool->request;
+}
+
+void
+derive_spool_add_changed(Spool *spool, Oid relid, uint64 piece)
+{
+	bool found;
+	SpoolChanged *changed = hash_search(spool->changed, &relid, HASH_ENTER, &found);
+
+	if (!found)
+		changed->piece = piece;
+}
+
+/* Returns true if a piece before this one changed rows of the relation. */
+bool
+derive_spool_changed_before(Spool *spool, Oid relid, uint64 piece)
+{
+	SpoolChanged *changed = hash_search(spool->changed, &relid, HASH_FIND, NULL);
+
+	return changed != NULL && changed->piece < piece;
 }
 
 void

@@ -29,6 +29,10 @@ extern void derive_spool_abort(Spool *spool, TransactionId xid);
 /* The request that the transaction serves, as far as it is known; the caller writes it. */
 extern RequestId *derive_spool_request(Spool *spool);
 
+/* Relations whose rows the transaction has changed; piece: the number of the piece, which rises. */
+extern void derive_spool_add_changed(Spool *spool, Oid relid, uint64 piece);
+extern bool derive_spool_changed_before(Spool *spool, Oid relid, uint64 piece);
+
 /* Sources that are lost whatever is aborted; each once. */
 extern void derive_spool_add_lost(Spool *spool, Oid source);
 extern List *derive_spool_lost(Spool *spool);

@@ -1,0 +1,98 @@
+# Tables that become partitions, or cease to be, in transactions that are decoded in pieces while
+# they are in progress.
+
+use strict;
+use warnings FATAL => 'all';
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Derive::Node;
+use Derive::Oracle;
+
+my $node = derive_node('large_ddl', "logical_decoding_work_mem = '64kB'\n");
+my $noise = q{INSERT INTO noise SELECT i, repeat('x', 50) FROM generate_series(1, 5000) i};
+
+$node->safe_psql('postgres', q{
+	CREATE TABLE noise (id int, payload text);
+	CREATE TABLE p (id int NOT NULL, n int) PARTITION BY RANGE (id);
+	CREATE TABLE p0 PARTITION OF p FOR VALUES FROM (0) TO (100);
+	CREATE TABLE late (LIKE p);
+	CREATE TABLE saved (LIKE p);
+	INSERT INTO p0 SELECT i, i FROM generate_series(0, 49) i;
+	INSERT INTO late SELECT i, i FROM generate_series(100, 149) i;
+	INSERT INTO saved SELECT i, i FROM generate_series(200, 249) i;
+	ALTER TABLE p0 REPLICA IDENTITY FULL;
+	SELECT derive.create_view('noises', 'SELECT count(*) AS c FROM noise');
+	SELECT derive.create_view('rows', 'SELECT id, n FROM p WHERE n % 2 = 0');
+	SELECT derive.create_view('sums', 'SELECT count(*) AS c, sum(n) AS n FROM p');
+});
+wait_live($node);
+wait_fresh($node);
+
+# Runs statements of a transaction, has the decoder read them while it is in progress, and ends it.
+# With kill: before it can be applied the applier is killed, so that the server starts again.
+sub in_pieces
+{
+	my ($begin, $end, %args) = @_;
+	my $session = $node->background_psql('postgres', on_error_stop => 0);
+	my $applier = worker_pid($node, 'applier');
+	my $log = -s $node->logfile;
+	my $lsn;
+
+	$session->query_safe("BEGIN; $begin; $noise");
+	$lsn = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn(); CREATE TABLE flushed (); DROP TABLE flushed');
+	ok(poll_until(sub {
+			$node->safe_psql('postgres', "SELECT received_lsn >= '$lsn' FROM derive.pipelines") eq 't';
+		}), 'the decoder has read it');
+	$session->query_safe($end) if $end ne '';
+	kill 'STOP', $applier if $args{kill};
+	$session->query_safe($args{commit} // 'COMMIT');
+	if ($args{kill})
+	{
+		kill_process('KILL', $applier);
+		poll_until(sub { slurp_file($node->logfile, $log) =~ /is ready to accept connections/ });
+		wait_connectable($node);
+		eval { $session->quit };
+		return;
+	}
+	$session->quit;
+	return;
+}
+
+# What is filled in one piece and attached in another one brings its rows, also if the views were
+# planned anew in between, so that they know of the partition.
+sub attached
+{
+	my ($name, $from, $to, %args) = @_;
+
+	in_pieces("CREATE TABLE $name (LIKE p); INSERT INTO $name SELECT i, i FROM generate_series($from, $from + 49) i",
+		"ALTER TABLE p ATTACH PARTITION $name FOR VALUES FROM ($from) TO ($to)", %args);
+	check_all($node, "$name is attached");
+}
+attached('attached_1', 300, 400);
+attached('attached_2', 400, 500, kill => 1);
+
+# So does one that is created as a partition and filled in several pieces.
+in_pieces(q{CREATE TABLE created PARTITION OF p FOR VALUES FROM (500) TO (600); INSERT INTO p VALUES (500, 2)},
+	'INSERT INTO p VALUES (501, 4)', kill => 1);
+my $lost = -s $node->logfile;
+check_all($node, 'created as a partition');
+unlike(slurp_file($node->logfile, $lost), qr/recomputing/, 'the changes could be followed');
+
+# What was rolled back is seen when it happens at last.
+my $attach_late = 'ALTER TABLE p ATTACH PARTITION late FOR VALUES FROM (100) TO (200)';
+in_pieces($attach_late, '', commit => 'ROLLBACK');
+$node->safe_psql('postgres', $attach_late);
+check_all($node, 'attached after that was rolled back');
+
+in_pieces('ALTER TABLE p DETACH PARTITION late', '', commit => 'ROLLBACK');
+$node->safe_psql('postgres', 'ALTER TABLE p DETACH PARTITION late');
+check_all($node, 'detached after that was rolled back');
+
+my $attach_saved = 'ALTER TABLE p ATTACH PARTITION saved FOR VALUES FROM (200) TO (300)';
+in_pieces("SAVEPOINT s; $attach_saved", 'ROLLBACK TO s');
+$node->safe_psql('postgres', $attach_saved);
+check_all($node, 'attached after a rollback to a savepoint');
+
+done_testing();
