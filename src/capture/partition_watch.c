@@ -14,7 +14,7 @@
  * A partition that the transaction itself has created, and whose rows, if any,
  * were logged as rows of the partitioned table, is no reason to recompute: this is
  * the CREATE TABLE … PARTITION OF of every day.  Of a transaction that is decoded in pieces
- * the spool knows which tables earlier pieces have filled.
+ * the spool knows which tables earlier pieces have changed, and whom their rows fed.
  *
  *-------------------------------------------------------------------------
  */
@@ -167,10 +167,8 @@ brings_rows(RelationMap *map, ReorderBufferTXN *txn, Spool *spool, MapSource *so
 {
 	if (derive_map_had_unfed_rows(map, member, source))
 		return true;
-	/* whom earlier pieces fed is not known: at their end it was no member */
-	if (spool != NULL &&
-		derive_spool_changed_before(spool, member, derive_map_transaction(map)))
-		return true;
+	if (spool != NULL && derive_spool_has_changed(spool, member))
+		return true; /* at the end of that piece it was no member */
 	return !was_created_by(txn, member);
 }
 
@@ -183,6 +181,8 @@ rows_changed(RelationMap *map, ReorderBufferTXN *txn, Spool *spool, MapSource *s
 
 	if (list_difference_oid(from, to) != NIL ||
 		derive_map_had_stray_rows(map, source, to))
+		return true;
+	if (spool != NULL && derive_spool_has_strays(spool, source->source, to))
 		return true;
 	foreach (lc, from) /* gone for a while, perhaps */
 		if (derive_map_had_unfed_rows(map, lfirst_oid(lc), source))

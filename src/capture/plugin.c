@@ -533,17 +533,6 @@ table_rewritten(ReorderBufferTXN *txn, Oid table)
 	RelationClose(rel);
 }
 
-/* Notes that the transaction, or this piece of it, changes rows of a relation. */
-static void
-note_changed(MapEntry *entry)
-{
-	if (entry->changed_in == derive_map_transaction(map))
-		return;
-	entry->changed_in = derive_map_transaction(map);
-	if (spool)
-		derive_spool_add_changed(spool, entry->relid, entry->changed_in);
-}
-
 /* Sends one inserted, updated or deleted row to every source that it belongs to. */
 static void
 plugin_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, Relation rel,
@@ -554,7 +543,7 @@ plugin_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, Relation rel,
 	MemoryContext old;
 
 	record_xid = change->txn->xid;
-	note_changed(entry);
+	entry->changed_in = derive_map_transaction(map);
 	if (entry->nfeeds == 0 && !OidIsValid(entry->rewrites))
 		return;
 	old = MemoryContextSwitchTo(change_context);
@@ -650,6 +639,23 @@ plugin_stream_start(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 		spool = derive_spool_open(txn->xid, derive_map_interest_version(map));
 }
 
+/* Notes for later pieces which relations this one has changed, and whom their rows fed. */
+static void
+note_changed(void)
+{
+	ListCell *lc;
+
+	foreach (lc, derive_map_changed(map))
+	{
+		MapEntry *entry = lfirst(lc);
+		List *fed = NIL;
+
+		for (int i = 0; i < entry->nfeeds; i++)
+			fed = lappend_oid(fed, entry->feeds[i].source->source);
+		derive_spool_add_changed(spool, entry->relid, fed);
+	}
+}
+
 /*
  * Ends a piece: partitions that came or went are noted while catalogs can be read.  They
  * cannot when the transaction was found to have aborted; most likely what is noted then
@@ -666,6 +672,7 @@ plugin_stream_stop(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 								: derive_map_sources(map);
 	foreach (lc, lost)
 		derive_spool_add_lost(spool, ((MapSource *) lfirst(lc))->source);
+	note_changed();
 	spool = NULL;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(change_context);

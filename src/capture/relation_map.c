@@ -321,6 +321,20 @@ derive_map_had_stray_rows(RelationMap *map, const MapSource *source, List *membe
 	return found;
 }
 
+List *
+derive_map_changed(RelationMap *map)
+{
+	List *list = NIL;
+	HASH_SEQ_STATUS scan;
+	MapEntry *entry;
+
+	hash_seq_init(&scan, map->entries);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+		if (entry->changed_in == map->transaction)
+			list = lappend(list, entry);
+	return list;
+}
+
 /* Returns the entry of a relation, a new invalid one if need be. */
 static MapEntry *
 enter(RelationMap *map, Oid relid)

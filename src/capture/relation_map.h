@@ -84,6 +84,9 @@ extern uint64 derive_map_transaction(RelationMap *map);
 /* Returns the entry of a relation, valid until the next call, under the historic snapshot. */
 extern MapEntry *derive_map_lookup(RelationMap *map, Relation rel);
 
+/* Returns the entries (MapEntry) of relations whose rows this transaction changed. */
+extern List *derive_map_changed(RelationMap *map);
+
 /* For partition_watch.c: no catalog access. */
 
 /* Returns true if this transaction changed rows of relid that were not fed to source. */

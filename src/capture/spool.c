@@ -44,8 +44,8 @@ typedef struct SpoolMark
 /* A relation whose rows the transaction has changed. */
 typedef struct SpoolChanged
 {
-	Oid relid;	  /* hash key */
-	uint64 piece; /* the first one that did */
+	Oid relid; /* hash key */
+	List *fed; /* oids of the sources that they fed */
 } SpoolChanged;
 
 struct Spool
@@ -218,22 +218,34 @@ derive_spool_request(Spool *spool)
 }
 
 void
-derive_spool_add_changed(Spool *spool, Oid relid, uint64 piece)
+derive_spool_add_changed(Spool *spool, Oid relid, List *fed)
 {
+	MemoryContext old = MemoryContextSwitchTo(spool->context);
 	bool found;
 	SpoolChanged *changed = hash_search(spool->changed, &relid, HASH_ENTER, &found);
 
-	if (!found)
-		changed->piece = piece;
+	changed->fed = list_concat_unique_oid(found ? changed->fed : NIL, fed);
+	MemoryContextSwitchTo(old);
 }
 
-/* Returns true if a piece before this one changed rows of the relation. */
 bool
-derive_spool_changed_before(Spool *spool, Oid relid, uint64 piece)
+derive_spool_has_changed(Spool *spool, Oid relid)
 {
-	SpoolChanged *changed = hash_search(spool->changed, &relid, HASH_FIND, NULL);
+	return hash_search(spool->changed, &relid, HASH_FIND, NULL) != NULL;
+}
 
-	return changed != NULL && changed->piece < piece;
+bool
+derive_spool_has_strays(Spool *spool, Oid source, List *members)
+{
+	HASH_SEQ_STATUS scan;
+	SpoolChanged *changed;
+	bool found = false;
+
+	hash_seq_init(&scan, spool->changed);
+	while ((changed = hash_seq_search(&scan)) != NULL)
+		found |= list_member_oid(changed->fed, source) && changed->relid != source &&
+				 !list_member_oid(members, changed->relid);
+	return found;
 }
 
 void

@@ -29,9 +29,12 @@ extern void derive_spool_abort(Spool *spool, TransactionId xid);
 /* The request that the transaction serves, as far as it is known; the caller writes it. */
 extern RequestId *derive_spool_request(Spool *spool);
 
-/* Relations whose rows the transaction has changed; piece: the number of the piece, which rises. */
-extern void derive_spool_add_changed(Spool *spool, Oid relid, uint64 piece);
-extern bool derive_spool_changed_before(Spool *spool, Oid relid, uint64 piece);
+/* Relations whose rows earlier pieces have changed, and sources (oids) that these rows fed. */
+extern void derive_spool_add_changed(Spool *spool, Oid relid, List *fed);
+extern bool derive_spool_has_changed(Spool *spool, Oid relid);
+
+/* Returns true if rows of another relation than source and members fed source. */
+extern bool derive_spool_has_strays(Spool *spool, Oid source, List *members);
 
 /* Sources that are lost whatever is aborted; each once. */
 extern void derive_spool_add_lost(Spool *spool, Oid source);

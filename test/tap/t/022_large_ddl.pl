@@ -35,7 +35,7 @@ wait_fresh($node);
 sub in_pieces
 {
 	my ($begin, $end, %args) = @_;
-	my $session = $node->background_psql('postgres', on_error_stop => 0);
+	my $session = $args{session} // $node->background_psql('postgres', on_error_stop => 0);
 	my $applier = worker_pid($node, 'applier');
 	my $log = -s $node->logfile;
 	my $lsn;
@@ -46,6 +46,7 @@ sub in_pieces
 			$node->safe_psql('postgres', "SELECT received_lsn >= '$lsn' FROM derive.pipelines") eq 't';
 		}), 'the decoder has read it');
 	$session->query_safe($end) if $end ne '';
+	$args{between}->() if $args{between};
 	kill 'STOP', $applier if $args{kill};
 	$session->query_safe($args{commit} // 'COMMIT');
 	if ($args{kill})
@@ -56,7 +57,7 @@ sub in_pieces
 		eval { $session->quit };
 		return;
 	}
-	$session->quit;
+	$session->quit unless $args{session};
 	return;
 }
 
@@ -94,5 +95,18 @@ my $attach_saved = 'ALTER TABLE p ATTACH PARTITION saved FOR VALUES FROM (200) T
 in_pieces("SAVEPOINT s; $attach_saved", 'ROLLBACK TO s');
 $node->safe_psql('postgres', $attach_saved);
 check_all($node, 'attached after a rollback to a savepoint');
+
+# One that is detached by another session while the transaction goes on: what an earlier piece has
+# put into it is no row of the table any more.  The session has computed the partition's constraint
+# before, so that it does not lock the partitioned table; nor is anybody waited for but the detaching.
+my $writer = $node->background_psql('postgres');
+$writer->query_safe('INSERT INTO p0 VALUES (98, 1)');
+in_pieces('INSERT INTO p0 VALUES (99, 7)', '', session => $writer, between => sub {
+		like(sql_error($node, "SET lock_timeout = '5s'; ALTER TABLE p DETACH PARTITION p0 CONCURRENTLY"),
+			qr/lock timeout/, 'detaching waits for the transaction, but has begun');
+		wait_fresh($node);
+	});
+$writer->quit;
+check_all($node, 'detached concurrently');
 
 done_testing();
