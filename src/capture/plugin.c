@@ -553,8 +553,10 @@ plugin_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, Relation rel,
 	{
 		read_change(&row, entry, change);
 		for (int i = 0; i < entry->nfeeds; i++)
+		{
 			send_change(txn, &row, &entry->feeds[i]);
-		records_full();
+			records_full();
+		}
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(change_context);
