@@ -293,6 +293,17 @@ has_such_subqueries(Oid view)
 	return false;
 }
 
+/* Throws if this transaction's snapshot does not show a view that is to be changed. */
+static void
+check_visible(Oid view)
+{
+	if (derive_catalog_find_view(view) == NULL)
+		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						errmsg("could not serialize access due to concurrent update"),
+						errdetail("A derived view was created or dropped meanwhile."),
+						errhint("The transaction might succeed if retried.")));
+}
+
 /* Returns the derived views whose queries a change may have given another meaning. */
 static List *
 find_concerned(const ChangedRelation *change)
@@ -301,9 +312,52 @@ find_concerned(const ChangedRelation *change)
 	ListCell *lc;
 
 	foreach (lc, derive_catalog_readers(change->relid, false))
+	{
+		check_visible(lfirst_oid(lc));
 		if (!change->subqueries_only || has_such_subqueries(lfirst_oid(lc)))
 			views = lappend_oid(views, lfirst_oid(lc));
+	}
 	return views;
+}
+
+/*
+ * Returns the derived views that are to be made again and, in *above, all that read these.
+ */
+static List *
+find_affected(const ChangedRelation *change, List **above)
+{
+	List *views = find_concerned(change);
+	ListCell *lc;
+
+	*above = NIL;
+	foreach (lc, views)
+		*above = list_concat_unique_oid(*above,
+										derive_catalog_readers(lfirst_oid(lc), true));
+	return views;
+}
+
+/*
+ * The same, and locks all of them.  Whoever is creating a view over one of them has locked
+ * that one: if it commits first, its view is found, too; if not, it gets a later id than
+ * those that are given here.
+ */
+static List *
+lock_affected(const ChangedRelation *change, List **above)
+{
+	List *locked = NIL;
+
+	for (;;)
+	{
+		List *views = find_affected(change, above);
+		List *todo = list_difference_oid(list_union_oid(views, *above), locked);
+		ListCell *lc;
+
+		if (todo == NIL)
+			return views;
+		foreach (lc, todo)
+			LockRelationOid(lfirst_oid(lc), AccessExclusiveLock);
+		locked = list_concat(locked, todo);
+	}
 }
 
 /* Makes the readers of a relation again, see redefine.h. */
@@ -311,19 +365,18 @@ void
 derive_redefine_readers(const ChangedRelation *change)
 {
 	List *views;
-	List *above = NIL;
+	List *above;
 	ListCell *lc;
 
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	views = find_concerned(change);
+	views = lock_affected(change, &above);
 	if (views != NIL)
 	{
 		if (get_rel_relkind(change->relid) == RELKIND_VIEW)
 			check_rights(change->relid);
-		foreach (lc, views)
-			above = list_concat_unique_oid(above,
-										   derive_catalog_readers(lfirst_oid(lc), true));
+		foreach (lc, above)
+			check_visible(lfirst_oid(lc));
 		foreach (lc, derive_catalog_readers(change->relid, true))
 		{
 			if (list_member_oid(views, lfirst_oid(lc)))

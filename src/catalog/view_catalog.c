@@ -568,9 +568,12 @@ derive_catalog_readers(Oid relid, bool derived)
 	Datum values[2] = {ObjectIdGetDatum(relid), BoolGetDatum(derived)};
 	MemoryContext caller = CurrentMemoryContext;
 	List *result = NIL;
+	OwnerScope scope;
 
+	PushActiveSnapshot(GetLatestSnapshot());
 	SPI_connect();
-	execute_trusted(
+	derive_owner_enter(&scope, BOOTSTRAP_SUPERUSERID);
+	execute(
 		"WITH RECURSIVE up(relid) AS (SELECT $1 UNION"
 		" SELECT n.relid FROM up, LATERAL (SELECT r.ev_class FROM pg_catalog.pg_depend d"
 		"   JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid"
@@ -581,7 +584,8 @@ derive_catalog_readers(Oid relid, bool derived)
 		"   WHERE $2 AND v.part_of IS NULL AND v.query = up.relid) n(relid))"
 		" SELECT v.view::pg_catalog.oid FROM derive_state.view v, up"
 		" WHERE v.part_of IS NULL AND v.query = up.relid ORDER BY v.id",
-		2, types, values, NULL, SPI_OK_SELECT);
+		2, types, values, NULL, true, SPI_OK_SELECT);
+	derive_owner_leave(&scope);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		MemoryContext spi = MemoryContextSwitchTo(caller);
@@ -591,6 +595,7 @@ derive_catalog_readers(Oid relid, bool derived)
 		MemoryContextSwitchTo(spi);
 	}
 	SPI_finish();
+	PopActiveSnapshot();
 	return result;
 }
 

@@ -103,7 +103,8 @@ extern void derive_catalog_redefine_view(const CatalogNewView *row);
 
 /*
  * Returns the derived views (oids, sources before readers) whose queries read a relation,
- * through ordinary views at any distance; derived: or through other derived views.
+ * through ordinary views at any distance; derived: or through other derived views.  Shows
+ * what is committed now, whatever the transaction's snapshot.
  */
 extern List *derive_catalog_readers(Oid relid, bool derived);
 
