@@ -518,6 +518,7 @@ cut_items(Cut *cut, Query *query, Node *node, bool direct)
 			query, rte, derive_cut_make_stage(cut, copy_of_silent(rte->relid)));
 	if (rte->rtekind != RTE_SUBQUERY)
 		return;
+	direct = direct && !derive_surgery_reads_whole_row(query, index);
 	if (derive_surgery_refers_outside((Node *) rte->subquery, 0))
 	{
 		derive_cut_open(cut, rte->subquery);
@@ -702,7 +703,8 @@ derive_cut_from(Cut *cut, Query *query)
 	while (find_subquery(query, (Node *) query->jointree, NULL, tried, &index, &join))
 	{
 		tried = bms_add_member(tried, index);
-		derive_cut_lateral(cut, query, index, join);
+		if (!derive_surgery_reads_whole_row(query, index))
+			derive_cut_lateral(cut, query, index, join);
 	}
 	dissolve_inner_joins(query);
 }

@@ -18,6 +18,7 @@
 #include "access/htup_details.h"
 #include "access/transam.h"
 #include "access/tupdesc.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -68,7 +69,8 @@ makes_json(Oid function)
 }
 
 /*
- * True if values of a type always look the same in JSON.
+ * True if values of a type always look the same in JSON.  The rows of an ordinary view do
+ * not: it is expanded, and its columns get other names.
  */
 static bool
 type_is_fixed(Oid type)
@@ -104,7 +106,8 @@ type_is_fixed(Oid type)
 		return type_is_fixed(element);
 	if (get_typtype(type) == TYPTYPE_ENUM)
 		return true;
-	if (get_typtype(type) != TYPTYPE_COMPOSITE)
+	if (get_typtype(type) != TYPTYPE_COMPOSITE ||
+		get_rel_relkind(get_typ_typrelid(type)) == RELKIND_VIEW)
 		return false;
 
 	desc = lookup_rowtype_tupdesc(type, -1);

@@ -82,6 +82,48 @@ derive_surgery_refers_outside(Node *node, int levels)
 	return outside_walker(node, &context);
 }
 
+/* A reference to an item of FROM as a whole that is looked for. */
+typedef struct WholeRow
+{
+	int rtindex;
+	int depth; /* of the query at hand below the one that has the item */
+} WholeRow;
+
+/*
+ * Tells whether an expression refers to the row of an item of FROM as a whole; a walker.
+ */
+static bool
+whole_row_walker(Node *node, WholeRow *wanted)
+{
+	bool result;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+		return ((Var *) node)->varno == wanted->rtindex &&
+			   ((Var *) node)->varlevelsup == wanted->depth &&
+			   ((Var *) node)->varattno == InvalidAttrNumber;
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, whole_row_walker, wanted);
+	wanted->depth++;
+	result = query_tree_walker((Query *) node, whole_row_walker, wanted,
+							   QTW_IGNORE_JOINALIASES);
+	wanted->depth--;
+	return result;
+}
+
+/*
+ * Tells whether a query, or one below it, refers to the row of an item of its FROM as a whole.
+ * Its columns, put together, would not be the same: they are compared in another way.
+ */
+bool
+derive_surgery_reads_whole_row(Query *query, int rtindex)
+{
+	WholeRow wanted = {rtindex, 0};
+
+	return query_tree_walker(query, whole_row_walker, &wanted, QTW_IGNORE_JOINALIASES);
+}
+
 /*
  * Takes the names of joins, which hide the names of what is joined, out of a query, and lets
  * references to its columns, at any depth, be printed as what they are and not as columns
@@ -394,7 +436,7 @@ make_lateral(Query *sub)
 /*
  * Merges a subquery into the query that has it in FROM, directly and not under a join.
  * The subquery is a plain block: FROM, WHERE and a target list without set-returning
- * functions.
+ * functions; its row as a whole is not referred to.
  */
 void
 derive_surgery_pull_up(Query *query, int rtindex)
