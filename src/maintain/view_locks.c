@@ -14,6 +14,7 @@
 #include "access/relation.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "plan/json_calls.h"
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -50,6 +51,21 @@ derive_view_add_source_locks(LiveView *view, PlanSource *source)
 								 ? ShareUpdateExclusiveLock
 								 : AccessShareLock);
 	}
+}
+
+/*
+ * Notes the names in a view's JSON and adds the locks of the types that have them: a name
+ * does not change during a tick, and that it did is told by an invalidation.
+ */
+void
+derive_view_add_names(LiveView *view, Query *query)
+{
+	List *rowtypes;
+	ListCell *lc;
+
+	view->names = derive_json_names(query, &rowtypes);
+	foreach (lc, rowtypes)
+		derive_view_add_lock(view, lfirst_oid(lc), AccessShareLock);
 }
 
 bool

@@ -82,7 +82,8 @@ note_invalidation(Datum arg, Oid relid)
 
 /*
  * Syscache callback: rights may have changed with roles and their members, and the names
- * that maintenance SQL contains with that of a schema, of which relations are not told.
+ * that maintenance SQL contains with that of a schema, of which relations are not told; names
+ * in JSON with those of enum values.
  */
 static void
 note_catalog_change(Datum arg, int cache, uint32 hash)
@@ -179,6 +180,7 @@ derive_view_set_create(Publisher *publisher)
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, note_catalog_change, (Datum) 0);
 	CacheRegisterSyscacheCallback(PROCOID, note_function_change, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, note_catalog_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(ENUMOID, note_catalog_change, (Datum) 0);
 	return set;
 }
 
@@ -359,6 +361,7 @@ make_plan(ViewSet *set, LiveView *view)
 	List *old_locks;
 	List *old_sources;
 	List *old_functions;
+	uint32 old_names = view->names;
 	ViewPlan *plan;
 	OwnerScope scope;
 	Query *query;
@@ -410,6 +413,7 @@ make_plan(ViewSet *set, LiveView *view)
 	derive_view_add_lock(view, view->view, RowExclusiveLock);
 	foreach (lc, plan->sources)
 		derive_view_add_source_locks(view, lfirst(lc));
+	derive_view_add_names(view, plan->query);
 	view->runner = derive_runner_create(context, plan, view->view, view->owner,
 										view->state_table);
 	MemoryContextSwitchTo(caller);
@@ -422,6 +426,8 @@ make_plan(ViewSet *set, LiveView *view)
 	if (view->state == VIEW_LIVE &&
 		derive_functions_replaced(old_functions, view->functions))
 		derive_view_set_state(view, VIEW_STALE, "a function that it calls was replaced");
+	if (view->state == VIEW_LIVE && old_names != 0 && old_names != view->names)
+		derive_view_set_state(view, VIEW_STALE, "a name that its JSON holds changed");
 	return true;
 }
 

@@ -47,9 +47,10 @@ typedef struct LiveView
 	MemoryContext plan_context;
 	ViewRunner *runner; /* NULL: must be made, or could not be */
 	Oid owner;
-	List *locks;	 /* of TickLock: target, sources, what is below them */
+	List *locks;	 /* of TickLock: target, sources, what is below them, row types */
 	List *silent;	 /* of Oid: what it reads whose changes are not in the log */
 	List *functions; /* that the definition calls, see functions.h */
+	uint32 names;	 /* hash of those in its JSON, or 0 */
 	bool dirty;		 /* plan and locks must be made again */
 
 	/* progress */
@@ -113,6 +114,9 @@ extern bool derive_view_set_reload(ViewSet *set, List **cohorts);
 /* Adds a lock, or those that a source needs, to a view's list, in CurrentMemoryContext. */
 extern void derive_view_add_lock(LiveView *view, Oid relid, LOCKMODE mode);
 extern void derive_view_add_source_locks(LiveView *view, PlanSource *source);
+
+/* Notes the names in a view's JSON, and adds locks of the types that have them. */
+extern void derive_view_add_names(LiveView *view, Query *query);
 
 /* Takes a lock if that is possible at once and the relation exists. */
 extern bool derive_view_set_lock_now(Oid relid, LOCKMODE mode);

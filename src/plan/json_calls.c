@@ -9,6 +9,9 @@
  * whatever their output functions do.  For most types nothing of that kind can happen.
  * (JSON has dates in ISO form, whatever DateStyle says.)
  *
+ * JSON holds names of columns and of enum values, which their owners may change at any time:
+ * whoever keeps such JSON asks for a hash of these names and compares it later.
+ *
  * Runs where plans are made; syscache lookups only.
  *
  *-------------------------------------------------------------------------
@@ -19,13 +22,18 @@
 #include "access/transam.h"
 #include "access/tupdesc.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_enum.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "utils/catcache.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #include "plan/json_calls.h"
+#include "plan/sources.h"
 
 /*
  * True if a function is one of core's that turn values into JSON.
@@ -70,12 +78,13 @@ makes_json(Oid function)
 
 /*
  * True if values of a type always look the same in JSON.  The rows of an ordinary view do
- * not: it is expanded, and its columns get other names.
+ * not: it is expanded, and its columns get other names; so do those of what is copied.
  */
 static bool
 type_is_fixed(Oid type)
 {
 	Oid element;
+	Oid relid;
 	TupleDesc desc;
 	bool fixed = true;
 
@@ -106,8 +115,10 @@ type_is_fixed(Oid type)
 		return type_is_fixed(element);
 	if (get_typtype(type) == TYPTYPE_ENUM)
 		return true;
-	if (get_typtype(type) != TYPTYPE_COMPOSITE ||
-		get_rel_relkind(get_typ_typrelid(type)) == RELKIND_VIEW)
+	if (get_typtype(type) != TYPTYPE_COMPOSITE)
+		return false;
+	relid = get_typ_typrelid(type);
+	if (get_rel_relkind(relid) == RELKIND_VIEW || derive_sources_is_silent(relid))
 		return false;
 
 	desc = lookup_rowtype_tupdesc(type, -1);
@@ -215,4 +226,119 @@ Node *
 derive_json_blank(Node *node)
 {
 	return blank_mutator(node, NULL);
+}
+
+/* What a walk over a query has found. */
+typedef struct JsonNames
+{
+	uint32 hash;	/* 0: no JSON is made */
+	List *rowtypes; /* relations (oids) whose rows have such names */
+} JsonNames;
+
+/*
+ * Adds the hash of the values of an enum, in any order.
+ */
+static void
+add_enum(JsonNames *names, Oid type)
+{
+	CatCList *values = SearchSysCacheList1(ENUMTYPOIDNAME, ObjectIdGetDatum(type));
+
+	for (int i = 0; i < values->n_members; i++)
+	{
+		Form_pg_enum value = (Form_pg_enum) GETSTRUCT(&values->members[i]->tuple);
+
+		names->hash += hash_combine(hash_uint32(value->oid),
+									string_hash(NameStr(value->enumlabel), NAMEDATALEN));
+	}
+	ReleaseSysCacheList(values);
+}
+
+/*
+ * Adds the names that JSON of a type's values has, and the types of what they name.
+ */
+static void
+add_type(JsonNames *names, Oid type)
+{
+	Oid element;
+	TupleDesc desc;
+
+	type = getBaseType(type);
+	names->hash = hash_combine(names->hash, hash_uint32(type)) | 1;
+	element = get_element_type(type);
+	if (OidIsValid(element))
+		add_type(names, element);
+	else if (get_typtype(type) == TYPTYPE_ENUM)
+		add_enum(names, type);
+	if (get_typtype(type) != TYPTYPE_COMPOSITE)
+		return;
+
+	names->rowtypes = list_append_unique_oid(names->rowtypes, get_typ_typrelid(type));
+	desc = lookup_rowtype_tupdesc(type, -1);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attisdropped)
+			continue;
+		names->hash = hash_combine(names->hash,
+								   string_hash(NameStr(att->attname), NAMEDATALEN));
+		add_type(names, att->atttypid);
+	}
+	ReleaseTupleDesc(desc);
+}
+
+/*
+ * Adds the names in JSON of a list of expressions (or TargetEntries).
+ */
+static void
+add_arguments(JsonNames *names, List *arguments)
+{
+	ListCell *lc;
+
+	foreach (lc, arguments)
+	{
+		Node *argument = (Node *) lfirst(lc);
+
+		if (IsA(argument, TargetEntry))
+			argument = (Node *) ((TargetEntry *) argument)->expr;
+		if (IsA(argument, RowExpr))
+			add_arguments(names, ((RowExpr *) argument)->args);
+		else
+			add_type(names, exprType(argument));
+	}
+}
+
+/*
+ * Adds the names in what calls in a query make; a walker.
+ */
+static bool
+names_walker(Node *node, JsonNames *names)
+{
+	List *arguments = NIL;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, names_walker, names,
+								 QTW_IGNORE_JOINALIASES);
+	if (derive_json_is_fixed(node))
+	{
+		split_call(node, &arguments);
+		add_arguments(names, arguments);
+	}
+	return expression_tree_walker(node, names_walker, names);
+}
+
+/*
+ * Returns a hash of the names that JSON made by a query holds, 0 if there is no JSON, and
+ * the relations (oids) some of these are columns of.
+ */
+uint32
+derive_json_names(Query *query, List **rowtypes)
+{
+	JsonNames names = {0};
+
+	names_walker((Node *) query, &names);
+	*rowtypes = names.rowtypes;
+	return names.hash;
 }

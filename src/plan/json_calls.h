@@ -9,9 +9,10 @@
 #ifndef DERIVE_PLAN_JSON_CALLS_H
 #define DERIVE_PLAN_JSON_CALLS_H
 
-#include "nodes/nodes.h"
+#include "nodes/parsenodes.h"
 
 extern bool derive_json_is_fixed(Node *node);
 extern Node *derive_json_blank(Node *node);
+extern uint32 derive_json_names(Query *query, List **rowtypes);
 
 #endif /* DERIVE_PLAN_JSON_CALLS_H */

@@ -28,8 +28,38 @@ CALL test.check_all();
 SELECT derive.create_view('refused', 'SELECT to_jsonb(q) AS j FROM plain q');
 SELECT derive.create_view('refused', 'SELECT to_jsonb(q) AS j FROM grouped q');
 SELECT derive.create_view('refused', 'SELECT to_jsonb(q) AS j FROM (SELECT id FROM src) q');
+CREATE MATERIALIZED VIEW copied AS SELECT id, n FROM src;
+SELECT derive.create_view('refused', 'SELECT to_jsonb(q) AS j FROM copied q');
 SELECT derive.drop_view('sub'), derive.drop_view('over_plain'), derive.drop_view('same'), derive.drop_view('over_grouped'),
     derive.drop_view('lateral_row');
+
+-- Names that change: nothing of that is in the log.
+SELECT derive.create_view('a_rows', 'SELECT id, to_jsonb(s) AS j FROM src s');
+SELECT derive.create_view('b_enums', 'SELECT id, to_jsonb(m) AS j FROM src');
+SELECT derive.create_view('c_arrays', 'SELECT id, to_jsonb(ARRAY[p]) AS j FROM src');
+SELECT derive.create_view('d_list', 'SELECT id % 2 AS odd, jsonb_agg(s ORDER BY id) AS j FROM src s GROUP BY 1');
+SELECT derive.create_view('e_below', 'SELECT id, n FROM src');
+SELECT derive.create_view('f_above', 'SELECT id, to_jsonb(b) AS j FROM e_below b');
+SELECT derive.create_view('g_above', 'SELECT j, count(*) AS c FROM b_enums GROUP BY j');
+CALL test.check_all();
+ALTER TABLE src RENAME COLUMN n TO renamed;
+CALL test.check_all();
+ALTER TYPE mood RENAME VALUE 'ok' TO 'fine';
+CALL test.check_all();
+ALTER TYPE pair RENAME ATTRIBUTE a TO aa;
+CALL test.check_all();
+ALTER TABLE e_below RENAME COLUMN n TO renamed;
+CALL test.check_all();
+ALTER TABLE src ADD COLUMN more int DEFAULT 1;
+CALL test.check_all();
+ALTER TABLE src ALTER COLUMN more TYPE numeric(10, 2);
+CALL test.check_all();
+ALTER TABLE src DROP COLUMN more;
+CALL test.check_all();
+-- By delta, afterwards as before.
+INSERT INTO src VALUES (10, 10, 'fine', row(1, 2)::pair);
+UPDATE src SET m = 'happy', p = row(3, 3)::pair WHERE id = 2;
+CALL test.check_all();
 
 SET client_min_messages = warning;
 DROP SCHEMA t_json_names CASCADE;
