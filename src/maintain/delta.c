@@ -316,7 +316,8 @@ counted_effect(net_hash *hash)
  * Tells what a delta, of which nothing is lost, does to some columns of its source, after
  * rows are cancelled.  So the rows that appear in a delta that only arrives are there now,
  * and of those that disappear, which differ from such ones in other columns only, the same
- * is true as far as these columns go.
+ * is true as far as these columns go.  If samples are taken of the source, whoever takes them
+ * must see each row, and none is cancelled.
  */
 DeltaEffect
 derive_delta_effect(SourceDelta *delta, Bitmapset *columns)
@@ -326,7 +327,7 @@ derive_delta_effect(SourceDelta *delta, Bitmapset *columns)
 	MemoryContext oldcontext;
 	net_hash *hash;
 
-	if (has_leaving_row(delta) && !cancel_rows(delta))
+	if (has_leaving_row(delta) && (delta->sampled || !cancel_rows(delta)))
 		return DELTA_LEAVES;
 	if (!has_leaving_row(delta))
 		return delta->nrows > 0 ? DELTA_ARRIVES : DELTA_NOTHING;

@@ -201,6 +201,7 @@ split_cohorts(Maintainer *m)
 		}
 	}
 	m->cohorts = list_concat(m->cohorts, added);
+	list_free(added);
 	MemoryContextSwitchTo(old);
 }
 

@@ -99,5 +99,14 @@ SELECT view FROM derive.views, derive.verify(view) ORDER BY 1;
 CREATE MATERIALIZED VIEW m AS TABLE a;
 SELECT derive.create_view('x', 'SELECT id FROM m TABLESAMPLE SYSTEM (50) REPEATABLE (1)');
 SELECT derive.create_view('x', 'SELECT id FROM half TABLESAMPLE SYSTEM (50) REPEATABLE (1)');
+-- A recursion over the same table, which finds that an update changed nothing.
+CREATE TABLE tree (id int PRIMARY KEY, parent int) WITH (autovacuum_enabled = off);
+ALTER TABLE tree REPLICA IDENTITY FULL;
+INSERT INTO tree SELECT i, nullif(i / 2, 0) FROM generate_series(1, 500) i;
+SELECT derive.create_view('reached', 'WITH RECURSIVE r AS (SELECT id FROM tree WHERE parent IS NULL UNION SELECT t.id FROM tree t JOIN r ON t.parent = r.id) SELECT id FROM r');
+SELECT derive.create_view('unmoved', 'SELECT id, parent FROM tree TABLESAMPLE BERNOULLI (50) REPEATABLE (7)');
+CALL check_samples();
+UPDATE tree SET parent = parent;
+CALL check_samples();
 SET client_min_messages = warning;
 DROP SCHEMA t_sample CASCADE;
