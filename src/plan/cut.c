@@ -518,7 +518,7 @@ cut_items(Cut *cut, Query *query, Node *node, bool direct)
 			query, rte, derive_cut_make_stage(cut, copy_of_silent(rte->relid)));
 	if (rte->rtekind != RTE_SUBQUERY)
 		return;
-	direct = direct && !derive_surgery_reads_whole_row(query, index);
+	direct = direct && !derive_surgery_reads_rows(query, index);
 	if (derive_surgery_refers_outside((Node *) rte->subquery, 0))
 	{
 		derive_cut_open(cut, rte->subquery);

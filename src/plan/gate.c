@@ -440,6 +440,23 @@ derive_gate_check_query(Query *query, const char *source_text)
 }
 
 /*
+ * Checks a reference: none to the row of a join as a whole, for what it consists of would take
+ * its place, and be compared in another way.
+ */
+static void
+check_whole_row(Var *var, GateContext *context)
+{
+	Query *query = list_nth_node(Query, context->queries, var->varlevelsup);
+
+	if (var->varattno == InvalidAttrNumber &&
+		rt_fetch(var->varno, query->rtable)->rtekind == RTE_JOIN)
+		derive_gate_refuse(
+			context->source_text, var->location, "rows of a join",
+			"The query refers to a join by its name.",
+			"Refer to columns, or name a subquery: FROM (SELECT ...) AS name.");
+}
+
+/*
  * Checks a reference to a column of a table (a ColumnVisitor).
  */
 static void
@@ -718,7 +735,10 @@ check_expression_walker(Node *node, GateContext *context)
 	}
 
 	if (IsA(node, Var))
+	{
+		check_whole_row((Var *) node, context);
 		derive_sources_visit_var(context->queries, (Var *) node, check_column, context);
+	}
 	if (IsA(node, Aggref))
 		check_aggregate((Aggref *) node, context);
 	if (IsA(node, Aggref) && ((Aggref *) node)->aggfnoid >= FirstGenbkiObjectId)

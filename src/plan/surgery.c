@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "catalog/pg_type_d.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -114,7 +115,6 @@ whole_row_walker(Node *node, WholeRow *wanted)
 
 /*
  * Tells whether a query, or one below it, refers to the row of an item of its FROM as a whole.
- * Its columns, put together, would not be the same: they are compared in another way.
  */
 bool
 derive_surgery_reads_whole_row(Query *query, int rtindex)
@@ -122,6 +122,22 @@ derive_surgery_reads_whole_row(Query *query, int rtindex)
 	WholeRow wanted = {rtindex, 0};
 
 	return query_tree_walker(query, whole_row_walker, &wanted, QTW_IGNORE_JOINALIASES);
+}
+
+/*
+ * Tells whether a query is about rows that a subquery in its FROM makes, be it the subquery's
+ * own or columns that are rows without a type.  If what they consist of took their place, core
+ * would print that as ROW(...), and read a comparison of such as one column by column.
+ */
+bool
+derive_surgery_reads_rows(Query *query, int rtindex)
+{
+	ListCell *lc;
+
+	foreach (lc, rt_fetch(rtindex, query->rtable)->subquery->targetList)
+		if (exprType((Node *) lfirst_node(TargetEntry, lc)->expr) == RECORDOID)
+			return true;
+	return derive_surgery_reads_whole_row(query, rtindex);
 }
 
 /*
@@ -436,7 +452,7 @@ make_lateral(Query *sub)
 /*
  * Merges a subquery into the query that has it in FROM, directly and not under a join.
  * The subquery is a plain block: FROM, WHERE and a target list without set-returning
- * functions; its row as a whole is not referred to.
+ * functions; the query is not about its rows.
  */
 void
 derive_surgery_pull_up(Query *query, int rtindex)

@@ -21,6 +21,7 @@ extern void derive_surgery_left_join(Query *query, int rtindex, List *quals);
 extern void derive_surgery_set_join_type(Query *query, JoinExpr *join, JoinType type);
 extern void derive_surgery_blank(RangeTblEntry *rte);
 extern bool derive_surgery_reads_whole_row(Query *query, int rtindex);
+extern bool derive_surgery_reads_rows(Query *query, int rtindex);
 extern void derive_surgery_pull_up(Query *query, int rtindex);
 extern Query *derive_surgery_over(Oid relid);
 extern Query *derive_surgery_parse(const char *sql);
