@@ -44,7 +44,8 @@ SELECT derive.create_view('x', 'SELECT id FROM a FOR UPDATE');
 -- GROUP BY and DISTINCT take their equality from ORDER BY ... USING: images of records are told apart otherwise than records are.
 CREATE TYPE amount AS (n numeric);
 CREATE TABLE amounts (id int PRIMARY KEY, r amount);
-SELECT derive.create_view('x', 'SELECT r, count(*) FROM amounts GROUP BY r ORDER BY r USING OPERATOR(pg_catalog.*<)');
+-- (18 does not know where it is)
+SELECT test.error($$SELECT derive.create_view('x', 'SELECT r, count(*) FROM amounts GROUP BY r ORDER BY r USING OPERATOR(pg_catalog.*<)')$$);
 SELECT derive.create_view('x', 'SELECT id FROM a WHERE EXISTS (SELECT DISTINCT r FROM amounts ORDER BY r USING OPERATOR(pg_catalog.*<))');
 SELECT derive.create_view('x', 'SELECT id FROM a TABLESAMPLE BERNOULLI (10)');
 SELECT derive.create_view('x', 'SELECT id FROM a TABLESAMPLE SYSTEM (10) REPEATABLE (random())');
