@@ -158,6 +158,15 @@ sub is_deterministic
 	return keys %seen == 1;
 }
 
+# Ends a tick that comes to no end, with its locks: the schema is to be dropped.
+sub end_tick
+{
+	my ($self) = @_;
+
+	eval { $self->{db}->do('SELECT pg_terminate_backend(applier_pid) FROM derive.pipelines') };
+	return 'stuck';
+}
+
 # Everything committed is in the views; '' or 'stuck'.
 sub wait_fresh
 {
@@ -167,14 +176,14 @@ sub wait_fresh
 	my $error = try(sub { $db->do("SELECT derive.wait(timeout => '$wait_timeout')") });
 
 	return 'crash' if $error && $self->lost;
-	return 'stuck' if $error;
+	return $self->end_tick if $error;
 	while (1)
 	{
 		my ($busy) = eval { $db->selectrow_array(
 			q{SELECT count(*) FROM derive.views WHERE state IN ('building', 'stale')}) };
 		return 'crash' unless defined $busy;
 		return '' if $busy == 0;
-		return 'stuck' if time > $end;
+		return $self->end_tick if time > $end;
 		usleep(3_000);
 		eval { $db->do("SELECT derive.wait(timeout => '$wait_timeout')") };
 	}
