@@ -210,13 +210,16 @@ derive_fail(PG_FUNCTION_ARGS)
 	args = begin_call(outbox, PG_GETARG_DATUM(1));
 	table = derive_outbox_name(outbox);
 	SPI_connect();
-	run_trusted("SELECT (derive_state.held_consumer($1, $2, $3, $4)).fetched",
+	run_trusted("SELECT h.position, h.fetched"
+				" FROM derive_state.held_consumer($1, $2, $3, $4) h",
 				add(args, INT8OID, PG_GETARG_DATUM(3), false), 0);
 	add(&event, INT8OID, PG_GETARG_DATUM(2), false);
 	add(&event, INT8OID, result(1, &none), false);
+	add(&event, INT8OID, result(2, &none), false);
+	/* what is acknowledged has been handled: an event that is replayed is older than that */
 	run(psprintf("SELECT e.aggregateid, ARRAY(SELECT s.position FROM %s s"
-				 " WHERE s.position OPERATOR(pg_catalog.>) $1"
-				 " AND s.position OPERATOR(pg_catalog.<=) $2"
+				 " WHERE s.position OPERATOR(pg_catalog.>) GREATEST($1, $2)"
+				 " AND s.position OPERATOR(pg_catalog.<=) $3"
 				 " AND s.aggregateid OPERATOR(pg_catalog.=) e.aggregateid)"
 				 " FROM %s e WHERE e.position OPERATOR(pg_catalog.=) $1",
 				 table, table),

@@ -38,6 +38,17 @@ SELECT derive.replay('events', 'app', 4);
 SELECT position FROM derive.fetch('events', 'app');
 SELECT derive.ack('events', 'app', 4, 1);
 SELECT derive.replay('events', 'app', 4);
+-- An event that is replayed and fails once more: what has been handled behind it does not come again.
+SELECT derive.create_consumer('events', 'again', backoff => '0 s', max_attempts => 1);
+SELECT count(*) FROM derive.fetch('events', 'again', 6);
+SELECT derive.fail('events', 'again', 1, 1, 'parked at once'), derive.ack('events', 'again', 6, 1);
+UPDATE derive_state.consumer SET max_attempts = 2 WHERE consumer = 'again';
+SELECT derive.replay('events', 'again', 1);
+SELECT position, aggregateid FROM derive.fetch('events', 'again');
+SELECT derive.fail('events', 'again', 1, 1, 'once more'), derive.ack('events', 'again', 9, 1);
+SELECT position, attempts FROM derive_state.deferred WHERE consumer = 'again' ORDER BY 1;
+SELECT position FROM derive.fetch('events', 'again');
+SELECT derive.drop_consumer('events', 'again');
 -- Other starts.
 SELECT position FROM derive.fetch('events', 'late');
 SELECT min(position) FROM derive.fetch('events', 'third');
