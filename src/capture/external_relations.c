@@ -132,6 +132,25 @@ derive_external_relations_trim(ExternalRelations *relations)
 	make_entries(relations);
 }
 
+/* Makes an entry valid, under the historic snapshot. */
+static void
+fill(ExternalRelations *relations, TextRelation *entry, Relation rel)
+{
+	/* first, so that an invalidation while catalogs are read is not lost */
+	entry->valid = true;
+	PG_TRY();
+	{
+		derive_text_relation_fill(relations->stream, entry, rel, relations->context);
+	}
+	PG_CATCH();
+	{
+		/* a transaction in progress was found to have aborted; decoding goes on */
+		entry->valid = false;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
 TextRelation *
 derive_external_relations_find(ExternalRelations *relations, Relation rel)
 {
@@ -149,10 +168,6 @@ derive_external_relations_find(ExternalRelations *relations, Relation rel)
 		entry->relid = relid;
 	}
 	if (!entry->valid)
-	{
-		/* first, so that an invalidation while catalogs are read is not lost */
-		entry->valid = true;
-		derive_text_relation_fill(relations->stream, entry, rel, relations->context);
-	}
+		fill(relations, entry, rel);
 	return entry;
 }
