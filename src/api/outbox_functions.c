@@ -204,9 +204,9 @@ check_source(CatalogOutbox *row)
 						   "wait while it is created, and a derived view waits for it "
 						   "whenever it cannot be written.")));
 	LockRelationOid(row->source, ShareRowExclusiveLock);
+	/* who writes to a partition or an inheritance child locks only that */
+	(void) find_all_inheritors(row->source, ShareRowExclusiveLock, NULL);
 	kind = get_rel_relkind(row->source);
-	if (kind == RELKIND_PARTITIONED_TABLE) /* who writes to a partition locks only that */
-		(void) find_all_inheritors(row->source, ShareRowExclusiveLock, NULL);
 	row->of_view = derive_catalog_find_view(row->source) != NULL;
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
