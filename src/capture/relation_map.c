@@ -224,7 +224,7 @@ derive_map_announce(RelationMap *map, Oid relid)
 	map->announced = list_append_unique_oid(map->announced, relid);
 	MemoryContextSwitchTo(old);
 	want_every(map, relid);
-	forget_entries(map);
+	invalidate_all(map); /* they keep what this transaction has changed */
 }
 
 /* Returns the version of the interest in force. */
@@ -463,11 +463,13 @@ add_feed(RelationMap *map, MapEntry *entry, Relation rel, MapSource *source,
 {
 	MapFeed *feed = &entry->feeds[entry->nfeeds++];
 	bool own = RelationGetRelid(rel) == source->source;
-	Relation source_rel = own ? rel : RelationIdGetRelation(source->source);
+	Relation source_rel;
 
+	/* first, since what reads catalogs may throw, and the entry stays */
 	memset(feed, 0, sizeof(MapFeed));
 	feed->source = source;
 	feed->keys_only = keys_only;
+	source_rel = own ? rel : RelationIdGetRelation(source->source);
 	if (!RelationIsValid(source_rel))
 		feed->broken = "it is gone";
 	else if (!match_columns(map, feed, rel, source_rel))
