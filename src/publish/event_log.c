@@ -78,18 +78,25 @@ derive_event_log_reset(EventLog *log)
 	log->nrows = 0;
 }
 
-/* Adds a row: what origin, request and operation say is filled in here. */
-static void
-put(EventLog *log, Datum *values, bool *nulls, const Origin *origin, const char *request,
-	const char *operation)
+/* Returns the number of the next event in its transaction. */
+static int64
+next_ordinal(EventLog *log, const Origin *origin)
 {
 	if (log->transaction != origin->commit_lsn)
 	{
 		log->transaction = origin->commit_lsn;
 		log->ordinal = 0;
 	}
+	return ++log->ordinal;
+}
+
+/* Adds a row: what origin, request and operation say is filled in here. */
+static void
+put(EventLog *log, Datum *values, bool *nulls, const Origin *origin, const char *request,
+	const char *operation)
+{
 	values[EVENT_LSN] = LSNGetDatum(origin->commit_lsn);
-	values[EVENT_ORDINAL] = Int64GetDatum(++log->ordinal);
+	values[EVENT_ORDINAL] = Int64GetDatum(next_ordinal(log, origin));
 	values[EVENT_XID] = Int64GetDatum((int64) origin->xid);
 	values[EVENT_TIME] = TimestampTzGetDatum(origin->commit_time);
 	values[EVENT_OP] = CStringGetTextDatum(operation);
@@ -265,7 +272,11 @@ derive_event_log_add_emission(EventLog *log, const Origin *origin, const char *r
 	const char *texts[] = {emission->topic, emission->key, emission->payload};
 
 	if (emission->has_id && !note_id(log, &emission->id))
+	{
+		/* it counts as if its id came from an earlier tick: ids do not depend on ticks */
+		(void) next_ordinal(log, origin);
 		return;
+	}
 	context = begin_event(&old);
 	memset(nulls, true, sizeof(nulls));
 	for (int i = 0; i < 3; i++)
