@@ -412,6 +412,18 @@ take_message(OutboxPublisher *p, const Origin *origin, const StreamRecord *recor
 		take_announcement(p, origin, record);
 }
 
+/*
+ * Says whether a transaction is the one that created an outbox.  It comes before all others
+ * whose changes are events, and its id says nothing in another server, where the outbox begins
+ * with a gap.
+ */
+static bool
+is_creator(const Outbox *outbox, const Origin *origin)
+{
+	return outbox->row.ours && outbox->row.position == 0 &&
+		   origin->xid == outbox->row.created_xid;
+}
+
 /* Takes a record of a transaction, see batch.h. */
 static void
 take(CommitSink *sink, const Origin *origin, const StreamRecord *record)
@@ -440,8 +452,7 @@ take(CommitSink *sink, const Origin *origin, const StreamRecord *record)
 		Outbox *outbox = lfirst(lc);
 
 		if (outbox->row.source == source && !outbox->row.of_view && outbox->usable &&
-			origin->commit_lsn >= outbox->cursor &&
-			origin->xid != outbox->row.created_xid)
+			origin->commit_lsn >= outbox->cursor && !is_creator(outbox, origin))
 			derive_event_log_add_change(outbox->log, origin, p->request, record);
 	}
 }
