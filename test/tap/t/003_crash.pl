@@ -104,7 +104,7 @@ foreach my $step (@steps)
 				$node->psql($db, 'CREATE EXTENSION IF NOT EXISTS pg_derive');
 			}
 			return slurp_file($node->logfile, $offset) =~ /was terminated by signal 9/;
-		}, 30);
+		});
 	set_debug_step($node, undef);
 	ok($died, "$step: a worker died there");
 	# A worker that has not read the new setting may die there once more, and take the server along
@@ -139,7 +139,7 @@ foreach my $step (grep { /^tick-/ } @steps)
 		sub {
 			make_steps_happen(++$round);
 			return slurp_file($node->logfile, $offset) =~ /stopped at step "$step"/;
-		}, 30);
+		});
 	set_debug_step($node, undef);
 	ok($met, "$step: an error was thrown there");
 	# They would come back by themselves, but after many errors only in a minute or more.

@@ -89,7 +89,7 @@ my $lsn = $node->safe_psql('postgres', 'SELECT pg_current_wal_lsn()');
 ok(poll_until(sub {
 		$node->safe_psql('postgres',
 			"SELECT confirmed_flush_lsn >= '$lsn' FROM pg_replication_slots WHERE slot_name = '$slot'") eq 't';
-	}, 60), 'the idle slot is confirmed past foreign WAL')
+	}), 'the idle slot is confirmed past foreign WAL')
   or diag($node->safe_psql('postgres', 'SELECT * FROM pg_replication_slots'));
 ok(poll_until(sub {
 		$node->safe_psql('postgres', 'CHECKPOINT; SELECT pg_switch_wal(); INSERT INTO elsewhere VALUES (1)');
@@ -100,7 +100,7 @@ ok(poll_until(sub {
 ok(poll_until(sub {
 		$node->safe_psql('postgres', 'CHECKPOINT; INSERT INTO elsewhere VALUES (1)');
 		pipeline($node, 'retained_wal') < 64 * 1024 * 1024;
-	}, 60), 'retained_wal is bounded')
+	}), 'retained_wal is bounded')
   or diag(pipeline($node, 'retained_wal'));
 
 # A lost slot: changes are missed while it is away.  The views must not pretend to be live; a

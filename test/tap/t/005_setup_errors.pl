@@ -16,7 +16,7 @@ sub reason_like
 	my $reason = '';
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 
-	poll_until(sub { $reason = pipeline($node, 'reason', $db); $reason =~ $pattern }, 30);
+	poll_until(sub { $reason = pipeline($node, 'reason', $db); $reason =~ $pattern });
 	return like($reason, $pattern, $name);
 }
 

@@ -116,7 +116,7 @@ like($out, qr/view=groups .*state=live .*lag_ms=/, 'state and lag of a view are 
 	my ($text, $errors) = ('', '');
 	my $watch = IPC::Run::start([ 'pg_derive', 'watch', '-d', 'postgres', '-i', '0.1' ],
 		'<', \'', '>', \$text, '2>', \$errors);
-	ok(poll_until(sub { $watch->pump_nb; $text =~ /view=groups/ }, 30), 'watch runs');
+	ok(poll_until(sub { $watch->pump_nb; $text =~ /view=groups/ }), 'watch runs');
 	$watch->signal('INT');
 	$watch->finish;
 	is($watch->full_result(0), 0, 'SIGINT: exit code 0');

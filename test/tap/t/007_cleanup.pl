@@ -35,7 +35,7 @@ sub no_traces
 	my ($name) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 
-	poll_until(sub { traces() eq '' }, 20);
+	poll_until(sub { traces() eq '' });
 	return is(traces(), '', $name);
 }
 

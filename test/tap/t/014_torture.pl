@@ -497,7 +497,7 @@ while (time < $end)
 	$node->safe_psql('postgres', 'ANALYZE');    # or a join of tables that were truncated and filled again takes minutes
 	is(differences($node), '', "round $round: every view equals its query");
 	$ledger->check("round $round");
-	ok(poll_until(sub { !temporary_files($node) }, 60), "round $round: no file is left") or diag(join ' ', temporary_files($node));
+	ok(poll_until(sub { !temporary_files($node) }), "round $round: no file is left") or diag(join ' ', temporary_files($node));
 	measure('memory');
 	measure_catalog();
 	foreach my $what (sort keys %max)

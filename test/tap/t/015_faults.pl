@@ -69,7 +69,7 @@ sub logged
 	my ($offset, $pattern, $name) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 
-	return ok(poll_until(sub { log_since($offset) =~ $pattern }, 60), $name);
+	return ok(poll_until(sub { log_since($offset) =~ $pattern }), $name);
 }
 
 # ---- a process that does not get on ----
@@ -195,7 +195,7 @@ SKIP:
 		'a view fails');
 	set_clock(-7200);
 	$node->safe_psql('postgres', 'UPDATE divisors SET x = 5');
-	ok(poll_until(sub { $node->safe_psql('postgres', q{SELECT state FROM derive.views WHERE view = 'quotients'::regclass}) eq 'live' }, 60),
+	ok(poll_until(sub { $node->safe_psql('postgres', q{SELECT state FROM derive.views WHERE view = 'quotients'::regclass}) eq 'live' }),
 		'and is tried again in spite of the clock');
 	kill_process('TERM', worker_pid($node, 'applier'));
 	check_all($node, 'the clock went back');
@@ -304,7 +304,7 @@ check_all($node, 'all is live again');
 $node->append_conf('postgresql.conf', "max_worker_processes = 1\nmax_logical_replication_workers = 0");
 $node->restart;
 write_noise(80);
-ok(poll_until(sub { $node->safe_psql('postgres', q{SELECT count(*) FROM pg_replication_slots WHERE plugin = 'pg_derive'}) eq '0' }, 60),
+ok(poll_until(sub { $node->safe_psql('postgres', q{SELECT count(*) FROM pg_replication_slots WHERE plugin = 'pg_derive'}) eq '0' }),
 	'a slot that nobody reads is given up');
 $node->append_conf('postgresql.conf', "max_worker_processes = 24\nmax_logical_replication_workers = 4");
 $node->restart;

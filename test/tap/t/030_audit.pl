@@ -96,7 +96,7 @@ sub is_mended
 					WHERE view = '$view'::regclass ORDER BY at OFFSET $before) a
 				HAVING bool_and(repaired)});
 			return $found ne '';
-		}, 60);
+		});
 	like($found, $kind, "$name: found");
 	wait_live($node);
 	is($node->safe_psql('postgres', "SELECT count(*) FROM derive.verify('$view')"),

@@ -70,7 +70,7 @@ sub check_says
 			$row = $node->safe_psql('postgres',
 				qq{SELECT ok, detail, hint FROM derive.health() WHERE "check" = '$check'});
 			return $row =~ /^f\|/;
-		}, 30);
+		});
 	like($row, qr/^f\|/, "$name: is not ok");
 	like($row, $detail, "$name: detail");
 	like($row, $hint, "$name: hint");

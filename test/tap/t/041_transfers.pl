@@ -190,7 +190,7 @@ foreach my $step (@steps)
 			$node->psql('postgres', q{INSERT INTO transfers (request, owner, amount) VALUES (gen_random_uuid(), 3, 5000000)});
 			$node->psql('postgres', 'SELECT pg_terminate_backend(processor_pid) FROM derive.pipelines') if $step eq 'processor-start';
 			return slurp_file($node->logfile, $offset) =~ /was terminated by signal 9/;
-		}, 60);
+		});
 	set_debug_step($node, undef);
 	ok($died, "$step: a worker died there");
 	wait_connectable($node) or die "the server did not come back from $step";
@@ -207,7 +207,7 @@ foreach my $step (grep { /^processor-(acked|committed|fetched)/ } @steps)
 		sub {
 			finish(ask(10));
 			return slurp_file($node->logfile, $offset) =~ /stopped at step "$step"/;
-		}, 60);
+		});
 	set_debug_step($node, undef);
 	ok($met, "$step: an error was thrown there");
 	is(wrong(), '', "$step: all is well after the error");

@@ -25,7 +25,7 @@ sub handled
 	my ($name, $db) = @_;
 
 	wait_fresh($node, $db);
-	return poll_until(sub { processor(q{state = 'running' AND lag = 0 AND retried = 0}, $name, $db) eq 't' }, 60)
+	return poll_until(sub { processor(q{state = 'running' AND lag = 0 AND retried = 0}, $name, $db) eq 't' })
 	  // diag(processor('p', $name, $db));
 }
 
@@ -66,7 +66,7 @@ ok(poll_until(sub {
 	$node->safe_psql('postgres', q{
 		CREATE TEMP TABLE seen AS SELECT pid, state_change FROM pg_stat_activity WHERE backend_type = 'pg_derive processor';
 		SELECT pg_sleep(1);
-		SELECT count(*) FROM seen JOIN pg_stat_activity a USING (pid, state_change) WHERE a.state = 'idle'}) =~ /1$/ }, 15),
+		SELECT count(*) FROM seen JOIN pg_stat_activity a USING (pid, state_change) WHERE a.state = 'idle'}) =~ /1$/ }),
 	'the worker sleeps');
 $node->safe_psql('postgres', 'DROP TABLE late CASCADE');
 
@@ -199,7 +199,7 @@ is($node->safe_psql('restored', q{SELECT count(*) FROM pg_stat_activity WHERE ba
 command_ok([ 'pg_restore', '--section=post-data', '-d', $node->connstr('restored'), $dump ], 'and those');
 handled('jobs', 'restored');
 is(done('jobs', 'restored'), '1 3 4 gap', 'the copy handles what was not handled, and is told of the gap');
-ok(poll_until(sub { processor('lag', 'rests', 'restored') eq '5' }, 60), 'the other one gets a gap, too');
+ok(poll_until(sub { processor('lag', 'rests', 'restored') eq '5' }), 'the other one gets a gap, too');
 is($node->safe_psql('restored', 'SELECT processor, state, lag, parked FROM derive.processors ORDER BY processor'), "jobs|running|0|1\nrests|paused|5|0",
 	'what was parked is parked, and who was paused is paused');
 $node->safe_psql('restored', q{
