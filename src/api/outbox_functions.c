@@ -47,7 +47,6 @@
 #include "publish/emission.h"
 #include "publish/outbox.h"
 #include "publish/partitions.h"
-#include "replication/message.h"
 #include "shared/commit_hook.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -278,8 +277,8 @@ announce(const CatalogOutbox *row)
 
 	announcement.outbox = row->id;
 	announcement.source = row->of_view ? InvalidOid : row->source;
-	return derive_compat_log_message(DERIVE_MESSAGE_OUTBOX, (const char *) &announcement,
-									 sizeof(announcement), true);
+	return derive_message_send(DERIVE_MESSAGE_OUTBOX, (const char *) &announcement,
+							   sizeof(announcement), derive_catalog_secret());
 }
 
 /* Creates an outbox, see outbox_functions.h. */

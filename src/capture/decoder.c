@@ -418,7 +418,7 @@ run(void)
 	allow_plugin();
 	decoder.map = derive_map_create(decoder.context);
 	decoder.watch = derive_watch_create(decoder.context);
-	derive_plugin_use(decoder.queue, decoder.map, decoder.watch);
+	derive_plugin_use(decoder.queue, decoder.map, decoder.watch, decoder.segment->secret);
 
 	pgstat_report_activity(STATE_RUNNING, "acquiring the replication slot");
 	created = derive_slot_acquire(decoder.pipeline, &routine, nap);

@@ -61,8 +61,6 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#define MESSAGE_PREFIX "pg_derive"
-
 /* Earlier commits do not wait while so many changes are decoded. */
 #define LARGE_TRANSACTION 1000
 
@@ -78,6 +76,7 @@ extern PGDLLEXPORT void _PG_output_plugin_init(OutputPluginCallbacks *cb);
 static DecoderQueue *queue = NULL;
 static RelationMap *map = NULL;
 static PartitionWatch *watch = NULL;
+static const uint8 *secret = NULL; /* of our messages */
 
 static MemoryContext change_context = NULL;
 static bool begun = false;	/* BEGIN of this transaction has been sent */
@@ -101,11 +100,13 @@ typedef struct RowChange
 } RowChange;
 
 void
-derive_plugin_use(DecoderQueue *to, RelationMap *relations, PartitionWatch *partitions)
+derive_plugin_use(DecoderQueue *to, RelationMap *relations, PartitionWatch *partitions,
+				  const uint8 *key)
 {
 	queue = to;
 	map = relations;
 	watch = partitions;
+	secret = key;
 }
 
 /* ---------- callbacks that frame a transaction ---------- */
@@ -167,8 +168,8 @@ send_begin(ReorderBufferTXN *txn)
 	derive_wire_put_begin(&queue->buffer, txn->xid, txn->final_lsn, txn->end_lsn,
 						  txn->xact_time.commit_time);
 	if (request.len > 0)
-		derive_wire_put_message(&queue->buffer, true, DERIVE_MESSAGE_REQUEST,
-								request.text, request.len);
+		derive_wire_put_message(&queue->buffer, DERIVE_MESSAGE_REQUEST, request.text,
+								request.len);
 	begun = true;
 }
 
@@ -588,44 +589,47 @@ plugin_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int nrelatio
 	MemoryContextReset(change_context);
 }
 
-/* Forwards logical messages that are meant for us. */
+/* Makes every change of a new outbox's source one of interest. */
+static void
+take_announcement(const char *content)
+{
+	OutboxAnnouncement announcement;
+
+	memcpy(&announcement, content, sizeof(announcement));
+	if (OidIsValid(announcement.source))
+		derive_map_announce(map, announcement.source);
+}
+
+/* Forwards logical messages that our own functions have written. */
 static void
 plugin_message(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr message_lsn,
 			   bool transactional, const char *prefix, Size message_size,
 			   const char *message)
 {
-	if (strncmp(prefix, MESSAGE_PREFIX, strlen(MESSAGE_PREFIX)) != 0)
-		return;
-	if (strcmp(prefix, DERIVE_MESSAGE_REQUEST) == 0)
-	{
-		if (spool && transactional)
-			derive_request_read(derive_spool_request(spool), message, message_size);
-		return;
-	}
-	if (transactional)
-	{
-		/*
-		 * Of a transaction in progress, the subtransaction may still abort: core does not
-		 * pass it on, but notes it here unless it has committed.
-		 */
-		record_xid = TransactionIdIsValid(CheckXidAlive) ? CheckXidAlive : txn->xid;
-		send_begin(txn);
-	}
-	if (strcmp(prefix, DERIVE_MESSAGE_OUTBOX) == 0 &&
-		message_size == sizeof(OutboxAnnouncement))
-	{
-		OutboxAnnouncement announcement;
+	bool announces = strcmp(prefix, DERIVE_MESSAGE_OUTBOX) == 0;
+	Size size = message_size;
+	const char *content;
 
-		memcpy(&announcement, message, sizeof(announcement));
-		if (OidIsValid(announcement.source))
-			derive_map_announce(map, announcement.source);
-	}
-	derive_wire_put_message(transactional ? records() : &queue->buffer, transactional,
-							prefix, message, message_size);
-	if (transactional)
-		records_full();
-	else
-		derive_queue_flush(queue);
+	if (!transactional)
+		return;
+	if (strcmp(prefix, DERIVE_MESSAGE_REQUEST) == 0 && spool)
+		derive_request_read(derive_spool_request(spool), message, message_size);
+	if (!announces && strcmp(prefix, DERIVE_MESSAGE_EMIT) != 0)
+		return;
+	content = derive_message_open(prefix, txn->xid, message, &size, secret);
+	if (content == NULL)
+		return;
+
+	/*
+	 * Of a transaction in progress, the subtransaction may still abort: core does not
+	 * pass it on, but notes it here unless it has committed.
+	 */
+	record_xid = TransactionIdIsValid(CheckXidAlive) ? CheckXidAlive : txn->xid;
+	send_begin(txn);
+	if (announces)
+		take_announcement(content);
+	derive_wire_put_message(records(), prefix, content, size);
+	records_full();
 }
 
 /* ---------- large transactions in progress ---------- */

@@ -15,9 +15,12 @@
 
 #define DERIVE_PLUGIN_NAME "pg_derive"
 
-/* Makes this process a decoder of our own, whose changes go to queue. */
-extern void
-derive_plugin_use(DecoderQueue *queue, RelationMap *map, PartitionWatch *watch);
+/*
+ * Makes this process a decoder of our own, whose changes go to queue; secret: by which our
+ * messages are known.
+ */
+extern void derive_plugin_use(DecoderQueue *queue, RelationMap *map,
+							  PartitionWatch *watch, const uint8 *secret);
 
 extern void derive_plugin_report_statistics(LogicalDecodingContext *ctx);
 

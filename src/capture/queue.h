@@ -8,6 +8,7 @@
 #ifndef DERIVE_CAPTURE_QUEUE_H
 #define DERIVE_CAPTURE_QUEUE_H
 
+#include "catalog/outbox_catalog.h"
 #include "change/wire.h"
 #include "shared/pipeline.h"
 #include "storage/dsm.h"
@@ -26,7 +27,8 @@ typedef struct StreamSegment
 	Oid dboid;
 	int pipeline; /* index into DeriveShared->pipelines */
 	XLogRecPtr start_lsn;
-	uint64 first_request; /* requests up to this one are of earlier streams */
+	uint64 first_request;			 /* requests up to this one are of earlier streams */
+	uint8 secret[DERIVE_SECRET_LEN]; /* by which our messages in the log are known */
 
 	/* one writer, read without a lock */
 	volatile bool applier_gone; /* set when the applier detaches */

@@ -75,7 +75,7 @@ applier_detaches(dsm_segment *dsm, Datum arg)
 
 /* Makes the segment and its queue. */
 static void
-make_segment(ChangeStream *stream, XLogRecPtr start_lsn)
+make_segment(ChangeStream *stream, XLogRecPtr start_lsn, const uint8 *secret)
 {
 	Pipeline *pipeline = stream->pipeline;
 	StreamSegment *segment;
@@ -89,6 +89,7 @@ make_segment(ChangeStream *stream, XLogRecPtr start_lsn)
 	segment->pipeline = pipeline - derive_shared->pipelines;
 	segment->start_lsn = start_lsn;
 	segment->first_request = pg_atomic_read_u64(&pipeline->target_request);
+	memcpy(segment->secret, secret, DERIVE_SECRET_LEN);
 	segment->interest_handle = DSM_HANDLE_INVALID;
 	SpinLockInit(&segment->mutex);
 	mq = shm_mq_create(STREAM_QUEUE(segment), RING_SIZE);
@@ -139,7 +140,7 @@ free_stream(ChangeStream *stream)
 
 ChangeStream *
 derive_stream_start(Pipeline *pipeline, XLogRecPtr start_lsn, List *interest,
-					uint32 interest_version)
+					uint32 interest_version, const uint8 *secret)
 {
 	MemoryContext context = AllocSetContextCreate(
 		TopMemoryContext, "pg_derive change stream", ALLOCSET_DEFAULT_SIZES);
@@ -150,7 +151,7 @@ derive_stream_start(Pipeline *pipeline, XLogRecPtr start_lsn, List *interest,
 	stream->pipeline = pipeline;
 	PG_TRY();
 	{
-		make_segment(stream, start_lsn);
+		make_segment(stream, start_lsn, secret);
 		derive_stream_set_interest(stream, interest, interest_version);
 		start_worker(stream);
 		stream->queue = shm_mq_attach(STREAM_QUEUE(stream->segment), stream->dsm,

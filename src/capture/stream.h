@@ -22,11 +22,13 @@ typedef struct ChangeStream ChangeStream;
  * Starts a decoder for the pipeline and returns at once; the first record is
  * HELLO, which can take long (the creation of a slot waits for all open
  * transactions).  Decoding starts at start_lsn or at the slot's confirmed
- * position, whichever is later.  interest: list of InterestItem.  ereports if no
- * worker can be had.  Allocates in a context of its own below TopMemoryContext.
+ * position, whichever is later.  interest: list of InterestItem.  secret: of
+ * DERIVE_SECRET_LEN bytes.  ereports if no worker can be had.  Allocates in a context of its
+ * own below TopMemoryContext.
  */
-extern ChangeStream *derive_stream_start(Pipeline *pipeline, XLogRecPtr start_lsn,
-										 List *interest, uint32 interest_version);
+extern ChangeStream *
+derive_stream_start(Pipeline *pipeline, XLogRecPtr start_lsn, List *interest,
+					uint32 interest_version, const uint8 *secret);
 
 /* Stops the decoder, waits until it is gone, frees everything. */
 extern void derive_stream_stop(ChangeStream *stream);

@@ -298,22 +298,22 @@ derive_catalog_delete_positions(void)
 			0, NULL, NULL, NULL, SPI_OK_DELETE);
 }
 
-struct varlena *
+uint8 *
 derive_catalog_secret(void)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	struct varlena *secret;
-	Datum value;
+	uint8 *secret = palloc(DERIVE_SECRET_LEN);
+	bytea *value;
 	bool isnull;
 
 	execute_trusted("SELECT key FROM derive_state.secret", 0, NULL, NULL, NULL,
 					SPI_OK_SELECT);
 	if (SPI_processed != 1)
 		elog(ERROR, "derive_state.secret has no row");
-	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	MemoryContextSwitchTo(caller);
-	secret = PG_DETOAST_DATUM_COPY(value);
+	value = DatumGetByteaPP(
+		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	if (VARSIZE_ANY_EXHDR(value) != DERIVE_SECRET_LEN)
+		elog(ERROR, "derive_state.secret has another length");
+	memcpy(secret, VARDATA_ANY(value), DERIVE_SECRET_LEN);
 	SPI_finish();
-	MemoryContextSwitchTo(caller);
 	return secret;
 }

@@ -74,7 +74,8 @@ extern void derive_catalog_write_outbox(const CatalogOutbox *row);
 /* Deletes the progress of outboxes that are gone; for the applier, connected to SPI. */
 extern void derive_catalog_delete_positions(void);
 
-/* Returns the key that makes emissions ours, palloc'd bytea, as the bootstrap superuser. */
-extern struct varlena *derive_catalog_secret(void);
+/* The key that makes messages in the log ours, palloc'd; read as the bootstrap superuser. */
+#define DERIVE_SECRET_LEN 32
+extern uint8 *derive_catalog_secret(void);
 
 #endif /* DERIVE_CATALOG_OUTBOX_CATALOG_H */

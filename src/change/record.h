@@ -23,7 +23,7 @@ typedef enum StreamKind
 	STREAM_TRUNCATE, /* source was truncated */
 	STREAM_LOST,	 /* a change of source could not be captured (no old row: replica
 								 * identity; unchanged TOAST not at hand ...): recompute */
-	STREAM_MESSAGE,	 /* logical message with prefix "pg_derive..." */
+	STREAM_MESSAGE,	 /* logical message of our own, see message.h */
 	STREAM_COMMIT,
 	STREAM_PROGRESS, /* answer to derive_stream_request */
 	STREAM_LAYOUT	 /* within the stream only; never handed out */
@@ -61,7 +61,6 @@ typedef struct StreamRecord
 	MinimalTuple new_row; /* NULL: delete */
 
 	/* MESSAGE */
-	bool transactional;
 	const char *prefix;
 	const char *content;
 	Size content_len;

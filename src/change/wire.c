@@ -29,8 +29,7 @@ typedef struct WireHeader
 } WireHeader;
 
 #define WIRE_SLOT_CREATED 0x01
-#define WIRE_TRANSACTIONAL 0x02
-#define WIRE_KEYS_ONLY 0x04
+#define WIRE_KEYS_ONLY 0x02
 
 typedef struct WireHello
 {
@@ -240,12 +239,11 @@ derive_wire_put_lost(WireBuffer *buffer, Oid source, bool keys_only, const char 
 }
 
 void
-derive_wire_put_message(WireBuffer *buffer, bool transactional, const char *prefix,
-						const char *content, Size content_len)
+derive_wire_put_message(WireBuffer *buffer, const char *prefix, const char *content,
+						Size content_len)
 {
 	Size prefix_size = strlen(prefix) + 1;
-	WireMessage *message = put(buffer, STREAM_MESSAGE,
-							   transactional ? WIRE_TRANSACTIONAL : 0,
+	WireMessage *message = put(buffer, STREAM_MESSAGE, 0,
 							   sizeof(WireMessage) + prefix_size + content_len);
 	char *at = (char *) (message + 1);
 
@@ -300,7 +298,6 @@ get_transaction(const WireTransaction *transaction, StreamRecord *record)
 static void
 get_message(const WireMessage *message, StreamRecord *record)
 {
-	record->transactional = (message->header.flags & WIRE_TRANSACTIONAL) != 0;
 	record->prefix = (const char *) (message + 1);
 	record->content = record->prefix + message->prefix_size;
 	record->content_len = message->content_len;

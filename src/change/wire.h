@@ -40,9 +40,8 @@ extern void derive_wire_put_change(WireBuffer *buffer, const RowLayout *layout,
 extern void derive_wire_put_truncate(WireBuffer *buffer, Oid source);
 extern void
 derive_wire_put_lost(WireBuffer *buffer, Oid source, bool keys_only, const char *reason);
-extern void
-derive_wire_put_message(WireBuffer *buffer, bool transactional, const char *prefix,
-						const char *content, Size content_len);
+extern void derive_wire_put_message(WireBuffer *buffer, const char *prefix,
+									const char *content, Size content_len);
 extern void derive_wire_put_progress(WireBuffer *buffer, XLogRecPtr lsn, uint64 request,
 									 uint32 interest_version);
 

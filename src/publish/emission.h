@@ -21,10 +21,9 @@ typedef struct Emission
 } Emission;
 
 /* Writes an emission to the log, as part of the current transaction. */
-extern void derive_emission_send(const Emission *emission, struct varlena *secret);
+extern void derive_emission_send(const Emission *emission, const uint8 *secret);
 
-/* Reads one; false if it was not made with the secret.  Texts stay inside content. */
-extern bool derive_emission_read(const char *content, Size len, struct varlena *secret,
-								 Emission *emission);
+/* Reads one out of the content of its message; texts stay inside. */
+extern void derive_emission_read(const char *content, Emission *emission);
 
 #endif /* DERIVE_PUBLISH_EMISSION_H */

@@ -61,8 +61,7 @@ typedef struct OutboxPublisher
 	Publisher pub;
 	MemoryContext context; /* lives as long as the process */
 	MemoryContext catalog_context;
-	List *outboxes; /* of Outbox */
-	struct varlena *secret;
+	List *outboxes;	  /* of Outbox */
 	XLogRecPtr start; /* this process made the slot, and its log begins here; or 0 */
 
 	/* the transaction at hand */
@@ -165,8 +164,6 @@ add_new(OutboxPublisher *p)
 		any = true;
 	}
 	MemoryContextSwitchTo(p->catalog_context);
-	if (rows != NIL && p->secret == NULL)
-		p->secret = derive_catalog_secret();
 	MemoryContextSwitchTo(old);
 	return any;
 }
@@ -180,7 +177,6 @@ read_catalog(Publisher *publisher)
 	ListCell *lc;
 
 	forget_outboxes(p);
-	p->secret = NULL;
 	add_new(p);
 	derive_catalog_delete_positions();
 	foreach (lc, p->outboxes)
@@ -353,9 +349,7 @@ take_emission(OutboxPublisher *p, const Origin *origin, const StreamRecord *reco
 	Emission emission;
 	Outbox *outbox;
 
-	if (p->secret == NULL || !record->transactional ||
-		!derive_emission_read(record->content, record->content_len, p->secret, &emission))
-		return;
+	derive_emission_read(record->content, &emission);
 	outbox = find_outbox(p, emission.outbox);
 	if (outbox != NULL && outbox->usable && origin->commit_lsn >= outbox->cursor)
 		derive_event_log_add_emission(outbox->log, origin, p->request, &emission);
@@ -372,8 +366,6 @@ take_announcement(OutboxPublisher *p, const Origin *origin, const StreamRecord *
 	OutboxAnnouncement announcement;
 	Outbox *outbox;
 
-	if (record->content_len != sizeof(announcement))
-		return;
 	memcpy(&announcement, record->content, sizeof(announcement));
 	if (find_outbox(p, announcement.outbox) != NULL)
 		return;
@@ -382,7 +374,7 @@ take_announcement(OutboxPublisher *p, const Origin *origin, const StreamRecord *
 	SPI_finish();
 	outbox = find_outbox(p, announcement.outbox);
 	if (outbox == NULL)
-		return; /* it was dropped, or is somebody's invention */
+		return; /* it was dropped */
 	XactLockTableWait((TransactionId) origin->xid, NULL, NULL, XLTW_None);
 	lock_outbox(p, outbox);
 	if (outbox->row.of_view || (!outbox->usable && !is_gone(outbox)))

@@ -28,6 +28,7 @@
 #include "base/settings.h"
 #include "base/wait_event.h"
 #include "capture/stream.h"
+#include "catalog/outbox_catalog.h"
 #include "catalog/processor_catalog.h"
 #include "catalog/view_catalog.h"
 #include "maintain/gap.h"
@@ -156,6 +157,23 @@ follow_catalog(Maintainer *m, uint64 *seen)
 	m->views->catalog_changed = true;
 }
 
+/* Returns what makes messages in the log ours. */
+static uint8 *
+read_secret(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	uint8 *secret;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	MemoryContextSwitchTo(context);
+	secret = derive_catalog_secret();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(context);
+	return secret;
+}
+
 /* Starts the decoder and waits for its first word, however long that takes. */
 static void
 start_stream(Maintainer *m, uint64 *catalog_seen)
@@ -171,7 +189,7 @@ start_stream(Maintainer *m, uint64 *catalog_seen)
 	derive_maintainer_attach_stream(
 		m, derive_stream_start(pipeline, m->unconfirmed_lsn,
 							   derive_view_set_interest(m->views),
-							   m->views->interest_version));
+							   m->views->interest_version, read_secret()));
 	m->unconfirmed_lsn = InvalidXLogRecPtr;
 	while (!derive_stream_next(m->stream, &hello, false))
 	{
