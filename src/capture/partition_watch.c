@@ -13,8 +13,12 @@
  *
  * A partition that the transaction itself has created, and whose rows, if any,
  * were logged as rows of the partitioned table, is no reason to recompute: this is
- * the CREATE TABLE … PARTITION OF of every day.  Of a transaction that is decoded in pieces
- * the spool knows which tables earlier pieces have changed, and whom their rows fed.
+ * the CREATE TABLE … PARTITION OF of every day.
+ *
+ * Of a transaction that is decoded in pieces the spool knows which tables earlier pieces have
+ * changed, and whom their rows fed; and the lists that they have read, which are those of the
+ * transaction alone, until it commits, and of nobody if it does not.  Then, or now and then in
+ * between, others may have changed them, too, so they are read again.
  *
  *-------------------------------------------------------------------------
  */
@@ -47,7 +51,7 @@ typedef struct WatchedTree
 struct PartitionWatch
 {
 	MemoryContext context;
-	bool complete; /* all sources that are tables are in trees */
+	bool complete; /* all sources that are tables are in trees, and known */
 	HTAB *trees;   /* of WatchedTree */
 };
 
@@ -215,23 +219,47 @@ may_have_had_members(Oid source, List *members)
 	return members != NIL || has_subclass(source);
 }
 
+/*
+ * Returns what was below a source before, as a piece of a transaction with this spool, or, if
+ * that is NULL, everybody sees it; *known: whether that has been read.
+ */
+static List *
+members_before(const WatchedTree *tree, Spool *spool, bool *known)
+{
+	List *members = tree->members;
+
+	*known = tree->known;
+	if (spool != NULL && derive_spool_get_members(spool, tree->relid, &members))
+		*known = true;
+	return members;
+}
+
 /* Checks one tree; returns true if its source's rows have changed. */
 static bool
 check_tree(PartitionWatch *watch, RelationMap *map, ReorderBufferTXN *txn, Spool *spool,
 		   WatchedTree *tree)
 {
+	bool known;
+	List *before = members_before(tree, spool, &known);
 	List *members;
 	bool changed;
 	MemoryContext old;
 
-	if (tree->known && !was_touched(map, tree->relid, tree->members))
+	if (spool != NULL && !tree->known)
+		watch->complete = false; /* it is still to be read as everybody sees it */
+	if (known && !was_touched(map, tree->relid, before))
 		return false;
 	members = read_tree(tree->relid);
-	if (tree->known)
-		changed = rows_changed(map, txn, spool, tree->source, tree->members, members);
+	if (known)
+		changed = rows_changed(map, txn, spool, tree->source, before, members);
 	else
 		changed = may_have_had_members(tree->relid, members) &&
 				  was_touched(map, tree->relid, members);
+	if (spool != NULL)
+	{
+		derive_spool_set_members(spool, tree->relid, members);
+		return changed;
+	}
 
 	old = MemoryContextSwitchTo(watch->context);
 	list_free(tree->members);
@@ -285,4 +313,40 @@ derive_watch_commit(PartitionWatch *watch, RelationMap *map, ReorderBufferTXN *t
 		if (check_tree(watch, map, txn, spool, tree))
 			changed = lappend(changed, tree->source);
 	return changed;
+}
+
+List *
+derive_watch_touched(PartitionWatch *watch, RelationMap *map, Spool *spool)
+{
+	List *touched = NIL;
+	HASH_SEQ_STATUS scan;
+	WatchedTree *tree;
+
+	if (!derive_map_any_invalidated(map))
+		return NIL;
+	if (!watch->complete)
+		return derive_map_sources(map);
+	hash_seq_init(&scan, watch->trees);
+	while ((tree = hash_seq_search(&scan)) != NULL)
+	{
+		bool known;
+		List *members = members_before(tree, spool, &known);
+
+		if (!known || was_touched(map, tree->relid, members))
+			touched = lappend(touched, tree->source);
+	}
+	return touched;
+}
+
+void
+derive_watch_stream_commit(PartitionWatch *watch, Spool *spool)
+{
+	HASH_SEQ_STATUS scan;
+	WatchedTree *tree;
+	List *members;
+
+	hash_seq_init(&scan, watch->trees);
+	while ((tree = hash_seq_search(&scan)) != NULL)
+		if (derive_spool_get_members(spool, tree->relid, &members))
+			tree->known = watch->complete = false;
 }

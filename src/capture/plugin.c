@@ -265,7 +265,7 @@ plugin_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr com
 	MemoryContext old = MemoryContextSwitchTo(change_context);
 	ListCell *lc;
 
-	foreach (lc, derive_watch_commit(watch, map, txn, spool))
+	foreach (lc, derive_watch_commit(watch, map, txn, NULL))
 		send_all_lost(txn, lfirst(lc),
 					  "a table below it was attached, detached or dropped");
 	MemoryContextSwitchTo(old);
@@ -664,8 +664,7 @@ note_changed(void)
 
 /*
  * Ends a piece: partitions that came or went are noted while catalogs can be read.  They
- * cannot when the transaction was found to have aborted; most likely what is noted then
- * is never used.
+ * cannot when the transaction, or a subtransaction of it, was found to have aborted.
  */
 static void
 plugin_stream_stop(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
@@ -675,7 +674,7 @@ plugin_stream_stop(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 	List *lost;
 
 	lost = IsTransactionState() ? derive_watch_commit(watch, map, txn, spool)
-								: derive_map_sources(map);
+								: derive_watch_touched(watch, map, spool);
 	foreach (lc, lost)
 		derive_spool_add_lost(spool, ((MapSource *) lfirst(lc))->source);
 	note_changed();
@@ -734,6 +733,7 @@ plugin_stream_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 	if (committed == NULL)
 		return;
 	start_transaction(txn);
+	derive_watch_stream_commit(watch, committed);
 	if (derive_spool_interest_version(committed) != derive_map_interest_version(map))
 		lose_spooled(committed);
 	foreach (lc, derive_spool_lost(committed))

@@ -48,6 +48,13 @@ typedef struct SpoolChanged
 	List *fed; /* oids of the sources that they fed */
 } SpoolChanged;
 
+/* What was below a source at the end of the last piece that looked. */
+typedef struct SpoolTree
+{
+	Oid source; /* hash key */
+	List *members;
+} SpoolTree;
+
 struct Spool
 {
 	dlist_node node;
@@ -61,6 +68,7 @@ struct Spool
 	List *lost;	   /* oids of sources */
 	HTAB *marks;   /* of SpoolMark; NULL without subtransactions */
 	HTAB *changed; /* of SpoolChanged */
+	HTAB *trees;   /* of SpoolTree */
 	TransactionId
 		last_xid; /* that put a record; it has a mark if it is a subtransaction */
 };
@@ -107,6 +115,8 @@ derive_spool_open(TransactionId xid, uint32 interest_version)
 	spool->interest_version = interest_version;
 	spool->changed = make_table(spool, "pg_derive spool changes", sizeof(Oid),
 								sizeof(SpoolChanged));
+	spool->trees = make_table(spool, "pg_derive spool trees", sizeof(Oid),
+							  sizeof(SpoolTree));
 	derive_wire_init(&spool->buffer, context);
 	dlist_push_tail(&spools, &spool->node);
 	return spool;
@@ -246,6 +256,29 @@ derive_spool_has_strays(Spool *spool, Oid source, List *members)
 		found |= list_member_oid(changed->fed, source) && changed->relid != source &&
 				 !list_member_oid(members, changed->relid);
 	return found;
+}
+
+void
+derive_spool_set_members(Spool *spool, Oid source, List *members)
+{
+	MemoryContext old = MemoryContextSwitchTo(spool->context);
+	bool found;
+	SpoolTree *tree = hash_search(spool->trees, &source, HASH_ENTER, &found);
+
+	if (found)
+		list_free(tree->members);
+	tree->members = list_copy(members);
+	MemoryContextSwitchTo(old);
+}
+
+bool
+derive_spool_get_members(Spool *spool, Oid source, List **members)
+{
+	SpoolTree *tree = hash_search(spool->trees, &source, HASH_FIND, NULL);
+
+	if (tree != NULL)
+		*members = tree->members;
+	return tree != NULL;
 }
 
 void

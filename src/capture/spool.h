@@ -36,6 +36,13 @@ extern bool derive_spool_has_changed(Spool *spool, Oid relid);
 /* Returns true if rows of another relation than source and members fed source. */
 extern bool derive_spool_has_strays(Spool *spool, Oid source, List *members);
 
+/*
+ * What was below a source (oids) when an earlier piece of the transaction looked, and may be
+ * so for it alone; false: none has.
+ */
+extern void derive_spool_set_members(Spool *spool, Oid source, List *members);
+extern bool derive_spool_get_members(Spool *spool, Oid source, List **members);
+
 /* Sources that are lost whatever is aborted; each once. */
 extern void derive_spool_add_lost(Spool *spool, Oid source);
 extern List *derive_spool_lost(Spool *spool);

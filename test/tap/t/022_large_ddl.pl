@@ -96,6 +96,67 @@ in_pieces("SAVEPOINT s; $attach_saved", 'ROLLBACK TO s');
 $node->safe_psql('postgres', $attach_saved);
 check_all($node, 'attached after a rollback to a savepoint');
 
+# An outbox over the table is told of each time that the set of its rows changes: what was rolled back does
+# not hide what happens at last, and what one transaction has seen is not what the next one compares with.
+# One that only rolls a savepoint back, of which the decoder learns late, is told of nothing.
+$node->safe_psql('postgres', q{
+	SELECT derive.create_outbox('p_events', 'p');
+	CREATE TABLE plain (id int);
+	SELECT derive.create_outbox('plain_events', 'plain');
+	CREATE TABLE saved_2 (LIKE p);
+	INSERT INTO saved_2 SELECT i, i FROM generate_series(600, 649) i});
+wait_fresh($node);
+
+# How often an outbox has been told since the last question.
+my %told;
+sub gaps
+{
+	my ($outbox) = @_;
+
+	wait_fresh($node);
+	my $gaps = $node->safe_psql('postgres', "SELECT count(*) FROM $outbox WHERE type = 'gap'");
+	my $new = $gaps - ($told{$outbox} // 0);
+	$told{$outbox} = $gaps;
+	return $new;
+}
+
+my $attach_2 = 'ALTER TABLE p ATTACH PARTITION saved_2 FOR VALUES FROM (600) TO (700)';
+my $detach_2 = 'ALTER TABLE p DETACH PARTITION saved_2';
+gaps('p_events');
+in_pieces($attach_2, '', commit => 'ROLLBACK');
+is(gaps('p_events'), 0, 'attached in vain');
+$node->safe_psql('postgres', $attach_2);
+is(gaps('p_events'), 1, 'and at last: a gap');
+in_pieces($detach_2, '', commit => 'ROLLBACK');
+$node->safe_psql('postgres', $detach_2);
+is(gaps('p_events'), 1, 'detached in vain, and at last');
+in_pieces($attach_2, '');
+is(gaps('p_events'), 1, 'attached in a piece');
+$node->safe_psql('postgres', $detach_2);
+is(gaps('p_events'), 1, 'and detached by the next transaction');
+$node->safe_psql('postgres', 'CREATE TABLE p8 PARTITION OF p FOR VALUES FROM (800) TO (900)');
+is(gaps('p_events'), 0, 'a new partition is none');
+check_all($node, 'with an outbox');
+
+my $decoder = worker_pid($node, 'decoder');
+kill 'STOP', $decoder;
+$node->safe_psql('postgres', qq{
+	BEGIN;
+	$noise;
+	INSERT INTO plain VALUES (1);
+	SAVEPOINT s;
+	CREATE TABLE gone (id int, t text);
+	INSERT INTO gone SELECT i, repeat('x', 50) FROM generate_series(1, 5000) i;
+	ROLLBACK TO s;
+	$noise;
+	INSERT INTO plain VALUES (2);
+	COMMIT});
+kill 'CONT', $decoder;
+is(gaps('p_events') + gaps('plain_events'), 0, 'a savepoint that was rolled back before it was decoded');
+is($node->safe_psql('postgres', q{SELECT string_agg(payload->>'id', ' ' ORDER BY position) FROM plain_events}), '1 2',
+	'the rest of its transaction is there');
+check_all($node, 'a savepoint that was rolled back before it was decoded');
+
 # One that is detached by another session while the transaction goes on: what an earlier piece has
 # put into it is no row of the table any more.  The session has computed the partition's constraint
 # before, so that it does not lock the partitioned table; nor is anybody waited for but the detaching.
