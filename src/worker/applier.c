@@ -77,7 +77,9 @@ typedef struct Pace
 } Pace;
 
 static Pipeline *pipeline;
-static bool processors_wanted = false; /* there are some, not paused */
+static bool processors_wanted = false;	/* there are some, not paused */
+static uint8 secret[DERIVE_SECRET_LEN]; /* by which our messages in the log are known */
+static bool secret_known = false;
 
 /* Sets what the applier, and it alone, needs to be so. */
 static void
@@ -91,7 +93,10 @@ override_settings(void)
 	SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_OVERRIDE);
 }
 
-/* Says whether the extension is installed in this database, and notes if it has processors. */
+/*
+ * Says whether the extension that this process serves is installed in this database, and notes
+ * if it has processors.  One that was dropped and created again in a transaction is another.
+ */
 static bool
 extension_exists(void)
 {
@@ -101,14 +106,23 @@ extension_exists(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	exists = derive_catalog_extension_exists();
 	if (exists)
+	{
+		uint8 *key;
+
 		derive_catalog_check_version();
+		key = derive_catalog_secret();
+		if (!secret_known)
+			memcpy(secret, key, DERIVE_SECRET_LEN);
+		secret_known = true;
+		exists = memcmp(secret, key, DERIVE_SECRET_LEN) == 0;
+	}
 	processors_wanted = exists && derive_catalog_read_processors() != NIL;
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	return exists;
 }
 
-/* Gives everything back because the extension is not there, and ends the process. */
+/* Gives everything back because the extension is not there (any more), and ends the process. */
 static void
 retire(ChangeStream *stream)
 {
@@ -157,23 +171,6 @@ follow_catalog(Maintainer *m, uint64 *seen)
 	m->views->catalog_changed = true;
 }
 
-/* Returns what makes messages in the log ours. */
-static uint8 *
-read_secret(void)
-{
-	MemoryContext context = CurrentMemoryContext;
-	uint8 *secret;
-
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	MemoryContextSwitchTo(context);
-	secret = derive_catalog_secret();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(context);
-	return secret;
-}
-
 /* Starts the decoder and waits for its first word, however long that takes. */
 static void
 start_stream(Maintainer *m, uint64 *catalog_seen)
@@ -189,7 +186,7 @@ start_stream(Maintainer *m, uint64 *catalog_seen)
 	derive_maintainer_attach_stream(
 		m, derive_stream_start(pipeline, m->unconfirmed_lsn,
 							   derive_view_set_interest(m->views),
-							   m->views->interest_version, read_secret()));
+							   m->views->interest_version, secret));
 	m->unconfirmed_lsn = InvalidXLogRecPtr;
 	while (!derive_stream_next(m->stream, &hello, false))
 	{

@@ -136,6 +136,16 @@ is($node->safe_psql('postgres', q{BEGIN; DROP EXTENSION pg_derive CASCADE; ROLLB
 $node->safe_psql('postgres', 'UPDATE public.src SET n = n + 1');
 check_all($node, 'the pipeline goes on after it');
 
+# Dropped and created again in one transaction, it is another one: it knows nothing of the first, and its
+# messages in the log are its own.
+$node->safe_psql('postgres', q{BEGIN; DROP EXTENSION pg_derive CASCADE; CREATE EXTENSION pg_derive; COMMIT;
+	DROP SCHEMA g CASCADE});
+set_up('h');
+$node->safe_psql('postgres', q{SELECT derive.create_outbox('h.events', NULL);
+	SELECT derive.emit('topic', 'key', '1', 'h.events')});
+check_all($node, 'created again in the transaction that dropped it');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM h.events'), '1', 'it knows its messages');
+
 # The database.
 $node->safe_psql('postgres', 'CREATE DATABASE doomed');
 $node->safe_psql('doomed', q{CREATE EXTENSION pg_derive; CREATE TABLE t (a int);
