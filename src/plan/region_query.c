@@ -32,6 +32,7 @@
 
 #include "base/compat.h"
 #include "plan/collations.h"
+#include "plan/operators.h"
 #include "plan/region.h"
 
 /* What turns a region's expressions back into those of its query. */
@@ -324,6 +325,36 @@ derive_query_name_no_positions(Query *query)
 }
 
 /*
+ * Takes the type from the texts that mark a CYCLE: core prints TO 'Y'::text, which its parser
+ * does not take; a walker.
+ */
+static bool
+unlabel_marks_walker(Node *node, void *arg)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, CTECycleClause))
+	{
+		CTECycleClause *cycle = (CTECycleClause *) node;
+		Node **marks[] = {&cycle->cycle_mark_value, &cycle->cycle_mark_default};
+
+		for (int i = 0; i < lengthof(marks); i++)
+		{
+			Const *mark = castNode(Const, *marks[i]);
+
+			if (mark->consttype == TEXTOID && !mark->constisnull)
+				*marks[i] = (Node *) makeConst(
+					UNKNOWNOID, -1, InvalidOid, -2,
+					CStringGetDatum(TextDatumGetCString(mark->constvalue)), false, false);
+		}
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, unlabel_marks_walker, arg, 0);
+	return expression_tree_walker(node, unlabel_marks_walker, arg);
+}
+
+/*
  * Makes settings such that every name outside pg_catalog is qualified in deparsed
  * text and no constant depends on a setting.  Returns what AtEOXact_GUC takes.
  */
@@ -356,8 +387,9 @@ derive_query_deparse(Query *query, bool pretty)
 	int nest_level;
 	char *text;
 
-	query = derive_collations_say(query);
+	query = derive_collations_say(derive_operators_say(query));
 	derive_query_name_no_positions(query);
+	unlabel_marks_walker((Node *) query, NULL);
 	nest_level = enter_deparse_settings();
 	text = pg_get_querydef(query, pretty);
 	AtEOXact_GUC(true, nest_level);

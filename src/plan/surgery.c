@@ -15,7 +15,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "catalog/pg_type_d.h"
+#include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -25,6 +25,7 @@
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "base/compat.h"
@@ -341,6 +342,39 @@ make_join(Query *query, JoinType type, Node *left, Node *right, List *quals)
 }
 
 /*
+ * Takes USING from the joins of a join tree, from the bottom up, and gives each an entry
+ * without merged columns.
+ */
+static void
+take_using(Query *query, Node *node)
+{
+	JoinExpr *join = (JoinExpr *) node;
+	ListCell *lc;
+
+	if (IsA(node, FromExpr))
+		foreach (lc, ((FromExpr *) node)->fromlist)
+			take_using(query, lfirst(lc));
+	if (!IsA(node, JoinExpr))
+		return;
+	take_using(query, join->larg);
+	take_using(query, join->rarg);
+	join->usingClause = NIL;
+	join->isNatural = false;
+	derive_surgery_blank(rt_fetch(join->rtindex, query->rtable));
+	add_join_rte(query, join);
+}
+
+/*
+ * Gives a query's joins conditions in place of USING and NATURAL.
+ */
+void
+derive_surgery_join_on(Query *query)
+{
+	derive_surgery_flatten(query);
+	take_using(query, (Node *) query->jointree);
+}
+
+/*
  * Adds an item to an item of a join tree, so that the conditions of the joins around that
  * one, outermost first, may refer to it.  No reference goes by the columns of these joins.
  */
@@ -528,4 +562,27 @@ derive_surgery_parse(const char *sql)
 									  NULL, 0, NULL);
 	AtEOXact_GUC(true, nest_level);
 	return query;
+}
+
+/*
+ * Returns NULL of a type.  A domain may allow none where it is written, but does where
+ * no row gives a value: that of an array which is itself NULL.
+ */
+Node *
+derive_surgery_null(Oid type, int32 typmod, Oid collation)
+{
+	SubscriptingRef *element;
+	Oid array = get_array_type(type);
+
+	if (get_typtype(type) != TYPTYPE_DOMAIN || !OidIsValid(array))
+		return (Node *) makeNullConst(type, typmod, collation);
+	element = makeNode(SubscriptingRef);
+	element->refcontainertype = array;
+	element->refelemtype = element->refrestype = type;
+	element->reftypmod = typmod;
+	element->refcollid = collation;
+	element->refupperindexpr = list_make1(
+		makeConst(INT4OID, -1, InvalidOid, sizeof(int32), Int32GetDatum(1), false, true));
+	element->refexpr = (Expr *) makeNullConst(array, typmod, collation);
+	return (Node *) element;
 }
