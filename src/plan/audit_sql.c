@@ -125,8 +125,11 @@ check_expression(const char *name, Form_pg_attribute att, ColumnCheck check)
 		case CHECK_VALUE:
 			return psprintf("pg_catalog.trim_scale(r.%s)", name);
 		case CHECK_NOT:
-			return psprintf("NULL::%s", format_type_extended(att->atttypid, -1,
-															 FORMAT_TYPE_FORCE_QUALIFY));
+			/* an element, since a domain may allow no NULL where it is written */
+			return psprintf(
+				get_typtype(att->atttypid) == TYPTYPE_DOMAIN ? "(NULL::%s[])[1]"
+															 : "NULL::%s",
+				format_type_extended(att->atttypid, -1, FORMAT_TYPE_FORCE_QUALIFY));
 	}
 	return psprintf("r.%s", name);
 }

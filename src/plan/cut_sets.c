@@ -291,8 +291,7 @@ grouping_set_mutator(Node *node, GroupingSetContext *context)
 	if (list_member(context->included, node))
 		return node;
 	if (list_member(context->excluded, node))
-		return (Node *) makeNullConst(exprType(node), exprTypmod(node),
-									  exprCollation(node));
+		return derive_surgery_null(exprType(node), exprTypmod(node), exprCollation(node));
 	return expression_tree_mutator(node, grouping_set_mutator, context);
 }
 

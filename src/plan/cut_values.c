@@ -110,7 +110,7 @@ empty_mutator(Node *node, EmptyContext *context)
 		if (strcmp(name, "rank") == 0 || strcmp(name, "dense_rank") == 0 ||
 			strcmp(name, "percent_rank") == 0 || strcmp(name, "cume_dist") == 0)
 			context->unknown = true;
-		return (Node *) makeNullConst(aggref->aggtype, -1, aggref->aggcollid);
+		return derive_surgery_null(aggref->aggtype, -1, aggref->aggcollid);
 	}
 	return expression_tree_mutator(node, empty_mutator, context);
 }
@@ -235,9 +235,9 @@ lookup_value(LinkContext *context, Correlation *correlation)
 	return make_case(
 		list_make2(make_null_test(derive_cut_column(query, index, linitial_int(attnos)),
 								  IS_NULL),
-				   makeNullConst(exprType((Node *) tle->expr),
-								 exprTypmod((Node *) tle->expr),
-								 exprCollation((Node *) tle->expr))),
+				   derive_surgery_null(exprType((Node *) tle->expr),
+									   exprTypmod((Node *) tle->expr),
+									   exprCollation((Node *) tle->expr))),
 		tle->expr);
 }
 

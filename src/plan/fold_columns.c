@@ -26,6 +26,7 @@
 #include "base/compat.h"
 #include "plan/fold_columns.h"
 #include "plan/scale.h"
+#include "plan/surgery.h"
 
 #define INT8_EQUAL_OPERATOR 410 /* bigint = bigint */
 
@@ -80,7 +81,7 @@ filter_expression(Expr *expression, Expr *filter)
 	filtered->casetype = exprType((Node *) expression);
 	filtered->casecollid = exprCollation((Node *) expression);
 	filtered->args = list_make1(when);
-	filtered->defresult = (Expr *) makeNullConst(
+	filtered->defresult = (Expr *) derive_surgery_null(
 		filtered->casetype, exprTypmod((Node *) expression), filtered->casecollid);
 	filtered->location = -1;
 	return (Expr *) filtered;
