@@ -292,6 +292,12 @@ derive_fold_make(Query *query, Region *region, char **why)
 	ListCell *lc;
 
 	collect_keys(&builder);
+	if (list_length(builder.keys) > INDEX_MAX_KEYS)
+	{
+		*why = psprintf("its groups have %d keys, by which no index can find them",
+						list_length(builder.keys));
+		return NULL;
+	}
 	stage->kind = STAGE_FOLD;
 	stage->region = region;
 	stage->outputs = make_outputs(&builder);

@@ -483,7 +483,7 @@ derive_region_view_key(Region *region)
 			key = list_append_unique_int(
 				key, find_key_output(region, equalities, i, &keys[i - 1], j));
 	}
-	return key;
+	return list_length(key) <= INDEX_MAX_KEYS ? key : NIL;
 }
 
 /*
@@ -530,7 +530,7 @@ lookup_columns(List *equalities, int occurrence, int partner)
 		}
 	}
 	list_sort(columns, compare_columns);
-	return columns;
+	return list_truncate(columns, INDEX_MAX_KEYS);
 }
 
 /*

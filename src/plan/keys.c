@@ -153,6 +153,8 @@ find_parts(Query *query, Stage *stage, List *lists, char **why)
 		FoldKey *key = &stage->keys[stage->nkeys];
 		int output = find_output(query, expression);
 
+		if (stage->nkeys == INDEX_MAX_KEYS) /* an index finds larger parts, too */
+			break;
 		if (IsA(expression, Const) || !is_common(query, lists, expression, clause->eqop))
 			continue;
 		if (output == 0)

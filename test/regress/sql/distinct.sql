@@ -63,6 +63,29 @@ CALL test.check_all();
 TABLE left_except ORDER BY n;
 DELETE FROM right_side;
 CALL test.check_all();
+-- More columns than an index can have: groups are computed anew, parts are larger, rows have no key.
+DO $$
+DECLARE
+    c text := (SELECT string_agg('c' || g, ', ') FROM generate_series(1, 40) g);
+    k text := (SELECT string_agg('k' || g, ', ') FROM generate_series(1, 20) g);
+BEGIN
+    EXECUTE format('CREATE TABLE many (%s int)', replace(c, ',', ' int,'));
+    PERFORM derive.create_view('many_distinct', 'SELECT DISTINCT * FROM many');
+    PERFORM derive.create_view('many_except', 'SELECT * FROM many EXCEPT ALL SELECT * FROM many WHERE c40 = 1');
+    PERFORM derive.create_view('many_parts', format('SELECT *, count(*) OVER (PARTITION BY %s) AS n FROM many', c));
+    PERFORM derive.create_view('many_first', format('SELECT DISTINCT ON (%1$s) * FROM many ORDER BY %1$s', replace(c, ', c40', '')));
+    EXECUTE format('CREATE TABLE many_keys (%s int, PRIMARY KEY (%s))', replace(k, ',', ' int,'), k);
+    PERFORM derive.create_view('many_joined', format('SELECT a.*, %s FROM many_keys a JOIN many_keys b ON a.k1 = b.k2',
+        (SELECT string_agg('b.k' || g || ' AS l' || g, ', ') FROM generate_series(1, 20) g)));
+    EXECUTE 'INSERT INTO many_keys SELECT h' || repeat(', h / 2', 19) || ' FROM generate_series(1, 4) h';
+END $$;
+INSERT INTO many VALUES (1, 2), (1, 2), (1, 3), (NULL, 2);
+INSERT INTO many (c1, c40) VALUES (1, 1), (1, 2), (1, 1), (1, 2);
+CALL test.check_all();
+UPDATE many SET c40 = 3 WHERE c40 = 2;
+UPDATE many_keys SET k20 = 7 WHERE k1 = 1;
+DELETE FROM many WHERE c2 = 3;
+CALL test.check_all();
 SELECT view FROM derive.views, derive.verify(view) ORDER BY 1;
 -- No view has been recomputed but when it was built, or where there is no better rule.
 SELECT view, recomputes FROM derive.views, derive_state.view_statistics(view) WHERE recomputes > 1 AND rule <> 'recompute';
