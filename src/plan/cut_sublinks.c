@@ -117,6 +117,36 @@ make_test(Node *condition, BoolTestType type)
 }
 
 /*
+ * Lets a table have the columns of a subquery of which only matters whether it has rows:
+ * there may be none, or some of types that no column can have.
+ */
+static void
+make_storable(Query *sub)
+{
+	List *columns = NIL;
+	ListCell *lc;
+
+	if (derive_cut_is_storable(sub) || sub->setOperations != NULL ||
+		sub->distinctClause != NIL || sub->hasTargetSRFs)
+		return;
+	columns = list_make1(
+		makeTargetEntry((Expr *) makeBoolConst(true, false), 1, pstrdup("found"), false));
+	foreach (lc, sub->targetList)
+	{
+		TargetEntry *column = lfirst_node(TargetEntry, lc);
+
+		column->resjunk = true;
+		column->resno = list_length(columns) + 1;
+		if (column->ressortgroupref != 0)
+			columns = lappend(columns, column);
+	}
+	/* if that was what made one group, this does */
+	if (sub->hasAggs && sub->groupClause == NIL && sub->havingQual == NULL)
+		sub->havingQual = makeBoolConst(true, false);
+	sub->targetList = columns;
+}
+
+/*
  * Makes a plain block of a subquery of which only matters which rows there are; false if
  * it cannot be made one.
  */
@@ -134,21 +164,20 @@ make_plain(LinkContext *context, SubLink *link)
 		if (!sub->hasAggs && sub->groupingSets == NIL && sub->havingQual == NULL)
 			sub->groupClause = NIL;
 	}
+	if (link->subLinkType == EXISTS_SUBLINK)
+		make_storable(sub);
 	whole = copyObject(sub);
 	derive_cut_open(cut, sub);
 	if (derive_cut_is_plain(sub) && !sub->hasTargetSRFs)
 		return true;
+	if (!derive_cut_is_storable(sub))
+		return false;
 	if (derive_surgery_refers_outside((Node *) sub, 0))
 	{
 		sub = derive_cut_select_from_stage(cut, context->query, whole);
 		if (sub != NULL)
 			link->subselect = (Node *) sub;
 		return sub != NULL;
-	}
-	if (link->subLinkType == EXISTS_SUBLINK)
-	{
-		/* the columns do not matter, but may be none or of types that cannot be stored */
-		sub = derive_cut_query(cut, sub);
 	}
 	link->subselect = (Node *) derive_surgery_over(derive_cut_stage(cut, sub));
 	return true;

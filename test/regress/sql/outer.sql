@@ -46,6 +46,8 @@ SELECT derive.create_view('semi_anti', 'SELECT t FROM a WHERE EXISTS (SELECT FRO
 SELECT derive.create_view('anti_self', 'SELECT x, y FROM a p WHERE NOT EXISTS (SELECT FROM a q WHERE q.x = p.x AND q.y > p.y)');
 SELECT derive.create_view('anti_over_left', 'SELECT a.t, b.z FROM a LEFT JOIN b ON a.x = b.x WHERE NOT EXISTS (SELECT FROM c WHERE c.z = b.z)');
 SELECT derive.create_view('semi_over_outer', 'SELECT a.t FROM a WHERE EXISTS (SELECT FROM b LEFT JOIN c ON c.z = b.z WHERE b.x = a.y AND c.label IS NULL)');
+SELECT derive.create_view('semi_no_columns', 'SELECT t FROM a WHERE EXISTS (SELECT FROM b HAVING count(*) > 6) AND NOT EXISTS (SELECT FROM c WHERE c.z = a.y GROUP BY c.label HAVING count(*) > 1)');
+SELECT derive.create_view('semi_of_rows', 'SELECT t FROM a WHERE EXISTS (SELECT ROW(b.z) FROM b GROUP BY b.z HAVING count(*) > 1)');
 SELECT derive.create_view('semi_uncorrelated', 'SELECT t FROM a WHERE EXISTS (SELECT FROM b WHERE z = 2) AND NOT EXISTS (SELECT FROM c WHERE z = 7)');
 
 -- Functions and VALUES.
@@ -186,6 +188,7 @@ SELECT derive.create_view('far1', 'SELECT id FROM p WHERE NOT EXISTS (SELECT FRO
 SELECT derive.create_view('far2', 'SELECT id FROM p WHERE EXISTS (SELECT FROM q LEFT JOIN a ON a.x = p.n WHERE q.p_id = p.id AND a.y IS NULL)');
 SELECT derive.create_view('far3', 'SELECT id FROM p WHERE EXISTS (SELECT FROM q WHERE q.p_id = p.id) OR n = 1');
 SELECT derive.create_view('far4', 'SELECT id FROM p WHERE EXISTS (SELECT count(*) FROM q WHERE q.p_id = p.id)');
+SELECT derive.create_view('far6', 'SELECT id FROM p WHERE NOT EXISTS (SELECT FROM c WHERE c.z = 7 UNION ALL SELECT FROM b WHERE b.z = 7)');
 SELECT derive.create_view('far5', 'SELECT generate_series(1, n) AS g, count(*) FROM p GROUP BY 1');
 CALL test.check_all();
 SELECT derive.create_view('far', 'SELECT id, now FROM p, now() now');
