@@ -500,6 +500,9 @@ sub limit_block
 	my $srf = $q->{q} eq 'select' && grep { $_->{e}{f} =~ /^(unnest|generate_series)/ } @{ $q->{cols} };
 
 	return $q if $q->{order} || $q->{limit};
+	# Before version 18 core takes a grouping column that WHERE sets to a constant for that also where
+	# grouping sets make it NULL, and does not sort by it: it would show other rows than it should.
+	return $q if $q->{group} && $q->{group}{kind} =~ /^(rollup|cube|sets)$/;
 	return $q if grep { !is_exact($_->[1]) } query_columns($q) and !$simple || $srf;
 	my $all_exact = !grep { !is_exact($_->[1]) } query_columns($q);
 	my $places = $q->{q} eq 'select' && grep { has_place($_->{e}) } @{ $q->{cols} };
