@@ -280,6 +280,48 @@ one_row_mutator(Node *node, void *context)
 	return expression_tree_mutator(node, one_row_mutator, context);
 }
 
+typedef struct RepeatContext
+{
+	Node *expression;
+	Node *replacement;
+} RepeatContext;
+
+/*
+ * Puts another expression in the place of one, wherever it is repeated; a mutator.
+ */
+static Node *
+repeat_mutator(Node *node, RepeatContext *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (equal(node, context->expression))
+		return copyObject(context->replacement);
+	return expression_tree_mutator(node, repeat_mutator, context);
+}
+
+/*
+ * Takes the subqueries out of group expressions.  Where one of these is repeated, in other
+ * columns and in HAVING, it must stay the same.
+ */
+static void
+take_from_groups(LinkContext *context)
+{
+	Query *query = context->query;
+	ListCell *lc;
+
+	foreach (lc, query->groupClause)
+	{
+		TargetEntry *tle = get_sortgroupclause_tle(lfirst(lc), query->targetList);
+		RepeatContext repeat = {(Node *) tle->expr};
+
+		if (!checkExprHasSubLink((Node *) tle->expr))
+			continue;
+		repeat.replacement = value_mutator((Node *) tle->expr, context);
+		query->targetList = (List *) repeat_mutator((Node *) query->targetList, &repeat);
+		query->havingQual = repeat_mutator(query->havingQual, &repeat);
+	}
+}
+
 /*
  * Takes the subqueries out of the expressions of one level of a query, as far as it
  * can.
@@ -296,6 +338,7 @@ derive_cut_sublinks(Cut *cut, Query *query)
 		return;
 	query->targetList = (List *) one_row_mutator((Node *) query->targetList, NULL);
 	query->jointree->quals = one_row_mutator(query->jointree->quals, NULL);
+	query->havingQual = one_row_mutator(query->havingQual, NULL);
 	foreach (lc, make_ands_implicit(
 					 (Expr *) canonicalize_qual((Expr *) query->jointree->quals, false)))
 	{
@@ -319,6 +362,7 @@ derive_cut_sublinks(Cut *cut, Query *query)
 	}
 	query->jointree->quals = conditions == NIL ? NULL
 											   : (Node *) make_ands_explicit(conditions);
+	take_from_groups(&context);
 	query->targetList = (List *) value_mutator((Node *) query->targetList, &context);
 	tree = (Node *) list_make3(query->targetList, query->jointree, query->havingQual);
 	query->hasSubLinks = checkExprHasSubLink(tree);

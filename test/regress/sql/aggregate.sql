@@ -70,6 +70,27 @@ TABLE all_having;
 TABLE const_key;
 INSERT INTO s (id) VALUES (1);
 CALL test.check_all();
+-- Groups by the value of a subquery, which other columns and HAVING repeat.
+CREATE TABLE r (g int, v int);
+ALTER TABLE r REPLICA IDENTITY FULL;
+SELECT derive.create_view('by_subquery', 'SELECT (SELECT min(v) FROM r WHERE r.g = s.g) AS m,
+	(SELECT min(v) FROM r WHERE r.g = s.g) + 1 AS more, sum((SELECT min(v) FROM r WHERE r.g = s.g)) AS t, count(*) AS c
+	FROM s GROUP BY (SELECT min(v) FROM r WHERE r.g = s.g) HAVING (SELECT min(v) FROM r WHERE r.g = s.g) IS DISTINCT FROM 2');
+SELECT derive.create_view('by_existence', 'SELECT EXISTS (SELECT FROM r WHERE r.g = s.g) AS e, count(*) AS c FROM s
+	GROUP BY EXISTS (SELECT FROM r WHERE r.g = s.g) HAVING NOT EXISTS (SELECT FROM r WHERE r.g = s.g)');
+SELECT derive.create_view('by_membership', 'SELECT g IN (SELECT v FROM r) AS m, count(*) AS c FROM s
+	GROUP BY g IN (SELECT v FROM r) HAVING g IN (SELECT v FROM r) OR count(*) > 1');
+INSERT INTO s (id, g) SELECT i, i % 4 FROM generate_series(50, 60) i;
+INSERT INTO r VALUES (1, 2), (2, 2), (2, 1), (3, 7), (3, 7);
+CALL test.check_all();
+TABLE by_subquery ORDER BY m;
+UPDATE r SET v = v + 1 WHERE g < 3;
+CALL test.check_all();
+DELETE FROM r WHERE g = 3;
+UPDATE s SET g = NULL WHERE id = 50;
+CALL test.check_all();
+DELETE FROM s WHERE id >= 50;
+CALL test.check_all();
 -- Overflow of what is stored: the view fails and says so, and comes back.
 SELECT derive.create_view('narrow', 'SELECT g, sum(i4)::smallint AS s FROM s GROUP BY g');
 CALL test.check_all();
