@@ -32,6 +32,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "api/guard.h"
 #include "api/new_view.h"
 #include "api/view_functions.h"
 #include "base/compat.h"
@@ -117,6 +118,7 @@ analyse_checked(char *text)
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
 	query = analyse(text);
+	derive_guard_hold_children(query);
 	derive_gate_check_query(query, text);
 	derive_gate_check_expressions(query, text);
 	error_context_stack = callback.previous;

@@ -28,6 +28,7 @@
 #include "catalog/view_catalog.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "plan/plan.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "publish/partitions.h"
@@ -135,6 +136,43 @@ is_harmless(AlterTableType type)
 }
 
 /*
+ * Says whether a derived view reads a table.  If none does, nobody can create one until the end
+ * of the transaction, and who was doing so has ended: its view is seen, or there is none.
+ */
+static bool
+has_readers(Oid relid)
+{
+	if (derive_catalog_readers(relid, false) != NIL)
+		return true;
+	LockDatabaseObject(RelationRelationId, relid, 0, AccessExclusiveLock);
+	if (derive_catalog_readers(relid, false) == NIL)
+		return false;
+	/* the table itself will be locked, which others who create views have done already */
+	UnlockDatabaseObject(RelationRelationId, relid, 0, AccessExclusiveLock);
+	return true;
+}
+
+void
+derive_guard_hold_children(Query *query)
+{
+	ListCell *lc, *lr;
+
+	foreach (lc, derive_plan_queries(query))
+		foreach (lr, ((Query *) lfirst(lc))->rtable)
+		{
+			RangeTblEntry *rte = lfirst_node(RangeTblEntry, lr);
+
+			if (rte->rtekind != RTE_RELATION || !rte->inFromCl)
+				continue; /* not in FROM: a view's rule speaks of the view itself */
+			if (rte->relkind == RELKIND_VIEW)
+				derive_guard_hold_children(
+					derive_catalog_read_query(rte->relid, AccessShareLock));
+			else if (rte->relkind == RELKIND_RELATION)
+				LockDatabaseObject(RelationRelationId, rte->relid, 0, AccessShareLock);
+		}
+}
+
+/*
  * Checks what is to get an inheritance child: no derived view.  A table that one reads is
  * locked against the applier, which must not see the child's rows in its snapshot while
  * its plans do not know of the child.
@@ -150,7 +188,7 @@ check_parent(const RangeVar *parent)
 	if (derive_catalog_has_view(relid))
 		refuse(parent, "Do not inherit from it.");
 	if (pg_class_ownercheck(relid, GetUserId()) &&
-		(has_superclass(relid) || derive_catalog_readers(relid, false) != NIL))
+		(has_superclass(relid) || has_readers(relid)))
 		LockRelationOid(relid, AccessExclusiveLock);
 }
 

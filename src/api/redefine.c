@@ -35,6 +35,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "api/guard.h"
 #include "api/new_view.h"
 #include "base/compat.h"
 #include "base/owner.h"
@@ -185,6 +186,7 @@ redefine(Oid relid, Oid owner)
 	ListCell *lc;
 
 	view.query = derive_catalog_read_query(old->query, AccessShareLock);
+	derive_guard_hold_children(view.query);
 	derive_gate_check_query(copyObject(view.query), NULL);
 	derive_gate_check_expressions(copyObject(view.query), NULL);
 	foreach (lc, derive_plan_queries(view.query))
