@@ -563,12 +563,16 @@ plugin_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, Relation rel,
 	MemoryContextReset(change_context);
 }
 
-/* Sends a TRUNCATE to every source that one of these relations belongs to. */
+/*
+ * Sends a TRUNCATE to every source that one of these relations belongs to; or LOST, if that has
+ * other tables, which have kept their rows.
+ */
 static void
 plugin_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int nrelations,
 				Relation relations[], ReorderBufferChange *change)
 {
 	List *truncated = NIL;
+	List *sources = NIL;
 	ListCell *lc;
 	MemoryContext old = MemoryContextSwitchTo(change_context);
 
@@ -577,13 +581,19 @@ plugin_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int nrelatio
 	{
 		MapEntry *entry = derive_map_lookup(map, relations[i]);
 
+		truncated = lappend_oid(truncated, RelationGetRelid(relations[i]));
 		for (int j = 0; j < entry->nfeeds; j++)
-			truncated = list_append_unique_oid(truncated, entry->feeds[j].source->source);
+			sources = list_append_unique_ptr(sources, entry->feeds[j].source);
 	}
-	foreach (lc, truncated)
+	foreach (lc, sources)
 	{
+		MapSource *source = lfirst(lc);
+
 		send_begin(txn);
-		derive_wire_put_truncate(records(), lfirst_oid(lc));
+		if (derive_map_is_emptied(source, truncated))
+			derive_wire_put_truncate(records(), source->source);
+		else
+			send_all_lost(txn, source, "a table below it was truncated");
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(change_context);

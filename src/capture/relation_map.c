@@ -321,6 +321,21 @@ derive_map_had_stray_rows(RelationMap *map, const MapSource *source, List *membe
 	return found;
 }
 
+bool
+derive_map_is_emptied(const MapSource *source, List *truncated)
+{
+	List *rest = list_make1_oid(source->source);
+	ListCell *lc;
+
+	foreach (lc, rest)
+	{
+		if (!list_member_oid(truncated, lfirst_oid(lc)))
+			return false;
+		rest = list_concat(rest, find_inheritance_children(lfirst_oid(lc), NoLock));
+	}
+	return true;
+}
+
 List *
 derive_map_changed(RelationMap *map)
 {

@@ -87,6 +87,12 @@ extern MapEntry *derive_map_lookup(RelationMap *map, Relation rel);
 /* Returns the entries (MapEntry) of relations whose rows this transaction changed. */
 extern List *derive_map_changed(RelationMap *map);
 
+/*
+ * Returns true if a TRUNCATE of relations (oids) has left no row of a source, under the
+ * historic snapshot: it and all below it are among them.
+ */
+extern bool derive_map_is_emptied(const MapSource *source, List *truncated);
+
 /* For partition_watch.c: no catalog access. */
 
 /* Returns true if this transaction changed rows of relid that were not fed to source. */

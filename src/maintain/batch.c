@@ -310,7 +310,7 @@ feed(Batch *batch, Cohort *cohort, const StreamRecord *record)
 			break;
 		case STREAM_LOST:
 			mark_lost(cohort, record->source, record->keys_only,
-					  "an old row was not logged in full; see its replica identity");
+					  pstrdup(record->reason)); /* until the tick ends */
 			break;
 		default:
 			break;

@@ -61,6 +61,28 @@ $node->safe_psql('postgres', q{
 	SELECT derive.wait()});
 is(events('p_events', 'type'), 'insert gap', 'filled before an announcement, attached behind it');
 
+# A table below the source is truncated: others keep their rows, so the source is not empty.
+$node->safe_psql('postgres', q{
+	CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (200) TO (300) PARTITION BY RANGE (id);
+	CREATE TABLE p20 PARTITION OF p2 FOR VALUES FROM (200) TO (300);
+	SELECT derive.create_outbox('truncated', 'p');
+	INSERT INTO p VALUES (2), (200);
+	TRUNCATE p0;
+	TRUNCATE p2;
+	BEGIN;
+	TRUNCATE p0, p2;
+	TRUNCATE p1;
+	COMMIT;
+	TRUNCATE p;
+	SELECT derive.wait()});
+is(events('truncated', q{coalesce(payload->>'id', type)}), '2 200 gap gap gap truncate', 'partitions are truncated, then all');
+$node->safe_psql('postgres', q{
+	INSERT INTO parent VALUES (3);
+	TRUNCATE ONLY parent;
+	TRUNCATE parent;
+	SELECT derive.wait()});
+is(events('family', q{coalesce(payload->>'id', type)}), '2 3 gap truncate', 'a parent without its child, then both');
+
 # The number of an event in its transaction, of which its id is made, does not depend on which transactions
 # a tick has: an id that comes again counts, also if the first one comes in the same tick.
 my $twice = q{SELECT derive.emit('t', NULL, '1', 'emitted', 'b5a0ae1e-31a5-4f94-9b60-0c9d4eb9d4f4')};
