@@ -25,30 +25,40 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/typcache.h"
+#include "utils/xml.h"
 
 PG_FUNCTION_INFO_V1(derive_row_texts);
 
-/* Sets, for a while, what texts depend on; returns what leave_exact_texts needs. */
+/* Sets a setting until the nest level ends, unless it has that value. */
+static void
+set_exact(const char *name, const char *value, bool has_it)
+{
+	if (!has_it)
+		(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+								 true, 0, false);
+}
+
+/*
+ * Sets, for a while, what texts and reading them depend on; returns what leave_exact_texts
+ * needs.
+ */
 static int
 enter_exact_texts(void)
 {
 	int level = NewGUCNestLevel();
 
-	if (DateStyle != USE_ISO_DATES)
-		(void) set_config_option("datestyle", "ISO", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	if (IntervalStyle != INTSTYLE_POSTGRES)
-		(void) set_config_option("intervalstyle", "postgres", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	if (extra_float_digits < 1)
-		(void) set_config_option("extra_float_digits", "1", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
+	set_exact("array_nulls", "on", Array_nulls);
+	set_exact("datestyle", "ISO", DateStyle == USE_ISO_DATES);
+	set_exact("extra_float_digits", "1", extra_float_digits >= 1);
+	set_exact("intervalstyle", "postgres", IntervalStyle == INTSTYLE_POSTGRES);
+	set_exact("xmloption", "content", xmloption == XMLOPTION_CONTENT);
 	return level;
 }
 

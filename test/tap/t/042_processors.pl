@@ -9,7 +9,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Derive::Node;
 
-my $node = derive_node('processors');
+# These settings change how values are read.
+my $node = derive_node('processors', "array_nulls = off\nxmloption = document\n");
 
 # A column of a processor's row of derive.processors.
 sub processor
@@ -52,6 +53,21 @@ $node->safe_psql('postgres', q{
 		INSERT INTO public.done (what, op, id) VALUES ('jobs', op, (new).id);
 	END $$;
 	SELECT derive.create_processor('jobs', 'jobs', 'work(text, jobs, jobs, jsonb)', max_attempts => 1)});
+
+# What a handler gets is what was written, however the server reads texts.
+$node->safe_psql('postgres', q{
+	CREATE TABLE rows (id int PRIMARY KEY, a text[], x xml);
+	CREATE TABLE copies (LIKE rows);
+	CREATE FUNCTION copy_row(op text, old rows, new rows, headers jsonb) RETURNS void LANGUAGE sql AS
+		'INSERT INTO public.copies SELECT (new).*';
+	SELECT derive.create_processor('copies', 'rows', 'copy_row(text, rows, rows, jsonb)', max_attempts => 1);
+	SET array_nulls = on;
+	SET xmloption = content;
+	INSERT INTO rows VALUES (1, '{a, NULL, "NULL"}', 'no <b>root</b>')});
+handled('copies');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM rows r JOIN copies c USING (id) WHERE r.a = c.a AND r.x::text = c.x::text}), '1',
+	'arrays and XML arrive as they were written');
+$node->safe_psql('postgres', q{DROP TABLE rows, copies CASCADE});
 
 # What waits behind an event that is tried again in an hour gives the worker nothing to do.
 $node->safe_psql('postgres', q{
