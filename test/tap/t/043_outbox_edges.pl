@@ -162,4 +162,28 @@ is($node->safe_psql('restored', 'INSERT INTO d VALUES (3) RETURNING pg_current_x
 wait_fresh($node, 'restored');
 like(events('d_events', q{coalesce(payload->>'id', type)}, 'restored'), qr/$restored 3$/, 'and its change is an event');
 
+# A log that cannot be decoded: the same error again and again, until the slot retains more than it may.  Then
+# it is given up, views are repaired and outboxes have a gap.
+set_debug_step($node, 'decoder-commit:error');
+ok(poll_until(sub { $node->safe_psql('postgres', 'SHOW pg_derive.debug_step') eq 'decoder-commit:error' }), 'the decoder is to fail');
+$node->safe_psql('postgres', q{
+	ALTER SYSTEM SET pg_derive.max_retained_wal = '64MB';
+	SELECT pg_reload_conf();
+	INSERT INTO p VALUES (3);
+	DELETE FROM t WHERE id = 2});
+ok(poll_until(sub { $node->safe_psql('postgres', q{SELECT reason FROM derive.pipelines}) =~ /stopped at step/ }),
+	'the pipeline stands, and says why');
+$log = -s $node->logfile;
+ok(poll_until(sub {
+		$node->safe_psql('postgres', q{SELECT pg_logical_emit_message(false, 'noise', repeat('x', 8000000))});
+		return slurp_file($node->logfile, $log) =~ /retained more than pg_derive.max_retained_wal/;
+	}), 'until too much log is retained');
+set_debug_step($node, undef);
+ok(poll_until(sub { pipeline($node, 'state') eq 'running' }), 'then it goes on');
+wait_live($node);
+$node->safe_psql('postgres', 'INSERT INTO p VALUES (4)');
+wait_fresh($node);
+is($node->safe_psql('postgres', 'SELECT n FROM t_counts'), '29998', 'the view is repaired');
+like(events('p_events', q{coalesce(payload->>'id', type)}), qr/gap 4$/, 'an outbox has a gap');
+
 done_testing();
