@@ -19,6 +19,10 @@
  * Both are offered again, in commit order, at the start of the next tick.  Their
  * oldest commit bounds what the slot may confirm, so nothing is lost in a crash.
  *
+ * What only outboxes wait for that cannot be written can be forgotten, if it gets too much:
+ * the log still has it.  When one of them can be written again, this process ends, and the
+ * next one reads the log from there.
+ *
  * All this runs in the applier.  Kept transactions outlive transactions: they
  * lie in a context of their own and their files belong to no resource owner.
  *
@@ -36,6 +40,7 @@
 #include "utils/resowner.h"
 
 #define KEEP_IN_MEMORY (64 * 1024)
+#define KEEP_FIRST 256 /* many are small, and many are kept */
 
 typedef struct KeptTransaction
 {
@@ -46,7 +51,7 @@ typedef struct KeptTransaction
 	int64 nrecords;
 	StringInfoData memory; /* length-prefixed records, until there is a file */
 	BufFile *file;
-	int64 bytes;
+	int64 bytes; /* of memory and file, once it is there as a whole */
 } KeptTransaction;
 
 /* How rows of a layout become rows of a delta. */
@@ -64,6 +69,10 @@ struct Batch
 	MemoryContext context;
 	dlist_head kept; /* of KeptTransaction, in commit order */
 	int64 kept_bytes;
+
+	/* first and last commit of what was forgotten; InvalidXLogRecPtr: nothing */
+	XLogRecPtr forgotten_from;
+	XLogRecPtr forgotten_to;
 
 	/* the deltas, without ONLY and with it, that the last row went to; rows come in runs */
 	struct
@@ -101,7 +110,8 @@ keep_begin(Batch *batch, const Origin *origin)
 
 	kept->origin = *origin;
 	kept->context = context;
-	initStringInfo(&kept->memory);
+	kept->memory.data = palloc(KEEP_FIRST);
+	kept->memory.maxlen = KEEP_FIRST;
 	dlist_push_tail(&batch->kept, &kept->node);
 	MemoryContextSwitchTo(old);
 	return kept;
@@ -116,7 +126,7 @@ file_write(BufFile *file, const void *data, Size len)
 
 /* Keeps one record of a transaction, moving it to a file once it is large. */
 static void
-keep_record(Batch *batch, KeptTransaction *kept, const StreamRecord *record)
+keep_record(KeptTransaction *kept, const StreamRecord *record)
 {
 	Size len = record->raw_len;
 
@@ -137,6 +147,7 @@ keep_record(Batch *batch, KeptTransaction *kept, const StreamRecord *record)
 	{
 		file_write(kept->file, &len, sizeof(Size));
 		file_write(kept->file, record->raw, len);
+		kept->bytes += len + sizeof(Size);
 	}
 	else
 	{
@@ -144,8 +155,14 @@ keep_record(Batch *batch, KeptTransaction *kept, const StreamRecord *record)
 		appendBinaryStringInfo(&kept->memory, record->raw, len);
 	}
 	kept->nrecords++;
-	kept->bytes += len + sizeof(Size);
-	batch->kept_bytes += len + sizeof(Size);
+}
+
+/* Counts what a kept transaction takes, which is there as a whole now. */
+static void
+keep_end(Batch *batch, KeptTransaction *kept)
+{
+	kept->bytes += MemoryContextMemAllocated(kept->context, true);
+	batch->kept_bytes += kept->bytes;
 }
 
 /* Forgets a kept transaction. */
@@ -458,18 +475,36 @@ read_transaction(Batch *batch, List *cohorts, CommitSink *sink, const Frontier *
 		if (route.takers != NIL || route.sink != NULL)
 			stats->changes++;
 		if (kept)
-			keep_record(batch, kept, &record);
+			keep_record(kept, &record);
 	}
+	if (kept)
+		keep_end(batch, kept);
 	list_free(route.takers);
+}
+
+/* Throws if somebody reads now who waits for what was forgotten; if nobody does, that is over. */
+static void
+recall_forgotten(Batch *batch, const CommitSink *sink)
+{
+	if (XLogRecPtrIsInvalid(batch->forgotten_to))
+		return;
+	if (sink->from <= batch->forgotten_to)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the log is read once more for an outbox that was behind"),
+						errdetail("The pipeline starts again, with it.")));
+	if (sink->behind > batch->forgotten_to)
+		batch->forgotten_from = batch->forgotten_to = InvalidXLogRecPtr;
 }
 
 void
 derive_batch_collect(Batch *batch, List *cohorts, CommitSink *sink, const Frontier *next,
 					 XLogRecPtr target, BatchStats *stats)
 {
-	uint64 request = derive_stream_request(batch->stream, target);
+	uint64 request;
 	StreamRecord record;
 
+	recall_forgotten(batch, sink);
+	request = derive_stream_request(batch->stream, target);
 	memset(stats, 0, sizeof(BatchStats));
 	memset(batch->last, 0, sizeof(batch->last));
 	replay_kept(batch, cohorts, sink, next, stats);
@@ -507,11 +542,38 @@ derive_batch_prune(Batch *batch, List *cohorts, CommitSink *sink)
 	}
 }
 
+void
+derive_batch_forget(Batch *batch, List *cohorts, const CommitSink *sink)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify (iter, &batch->kept)
+	{
+		KeptTransaction *kept = dlist_container(KeptTransaction, node, iter.cur);
+		XLogRecPtr lsn = kept->origin.commit_lsn;
+		bool needed = lsn >= sink->cursor;
+		ListCell *lc;
+
+		foreach (lc, cohorts)
+			needed |= !derive_frontier_contains(((Cohort *) lfirst(lc))->frontier,
+												kept->origin.xid);
+		if (needed)
+			continue;
+		if (XLogRecPtrIsInvalid(batch->forgotten_to))
+			batch->forgotten_from = batch->forgotten_to = lsn;
+		batch->forgotten_from = Min(batch->forgotten_from, lsn);
+		batch->forgotten_to = Max(batch->forgotten_to, lsn);
+		keep_drop(batch, kept);
+	}
+}
+
 XLogRecPtr
 derive_batch_oldest_kept(Batch *batch, XLogRecPtr lsn)
 {
 	dlist_iter iter;
 
+	if (!XLogRecPtrIsInvalid(batch->forgotten_to))
+		lsn = Min(lsn, batch->forgotten_from);
 	dlist_foreach (iter, &batch->kept)
 		lsn = Min(lsn,
 				  dlist_container(KeptTransaction, node, iter.cur)->origin.commit_lsn);

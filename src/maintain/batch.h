@@ -76,7 +76,14 @@ derive_batch_collect(Batch *batch, List *cohorts, CommitSink *sink, const Fronti
 /* After a tick: forgets kept transactions that all cohorts contain and the sink took. */
 extern void derive_batch_prune(Batch *batch, List *cohorts, CommitSink *sink);
 
-/* Start of the oldest kept commit, or lsn if none is kept or that is lower. */
+/*
+ * After derive_batch_prune: forgets those that only wait for who cannot read from the sink
+ * now.  When one can, derive_batch_collect throws, and the log is to be read from
+ * derive_batch_oldest_kept on.
+ */
+extern void derive_batch_forget(Batch *batch, List *cohorts, const CommitSink *sink);
+
+/* Start of the oldest kept or forgotten commit, or lsn if there is none or that is lower. */
 extern XLogRecPtr derive_batch_oldest_kept(Batch *batch, XLogRecPtr lsn);
 
 /* Start of the oldest commit that is not visible yet, or lsn if that is lower. */

@@ -56,7 +56,7 @@
 #define MAX_RELOADS 3
 
 /* Bytes of retained transactions, in units of batch_memory, after which views that
- * are left behind become stale instead. */
+ * are left behind become stale instead, and outboxes have the log read once more. */
 #define RETAIN_FACTOR 16
 
 /* Bytes of log without interest after which the frontier is written, to let go of them. */
@@ -295,6 +295,14 @@ advance_cohorts(Maintainer *m, const Frontier *next, XLogRecPtr lsn)
 	MemoryContextSwitchTo(old);
 }
 
+/* Says whether rows that are kept take too much. */
+static bool
+keeps_too_many_rows(Maintainer *m)
+{
+	return derive_batch_kept_bytes(m->batch) >=
+		   (int64) derive_batch_memory * 1024 * RETAIN_FACTOR;
+}
+
 /* Says whether what is kept for views left behind, as rows or as log, is too much. */
 static bool
 keeps_too_much(Maintainer *m)
@@ -302,8 +310,7 @@ keeps_too_much(Maintainer *m)
 	XLogRecPtr flushed = GetFlushRecPtr(NULL);
 	XLogRecPtr oldest = derive_batch_oldest_kept(m->batch, flushed);
 
-	if (derive_batch_kept_bytes(m->batch) >=
-		(int64) derive_batch_memory * 1024 * RETAIN_FACTOR)
+	if (keeps_too_many_rows(m))
 		return true;
 	/* half of what is allowed: at the whole of it, all views would lose the log */
 	return derive_max_retained_wal > 0 &&
@@ -576,6 +583,8 @@ derive_tick_run(Maintainer *m, TickResult *result)
 	bound_retention(m);
 	advance_cohorts(m, next, derive_batch_oldest_deferred(m->batch, target));
 	derive_batch_prune(m->batch, m->cohorts, &m->publisher->sink);
+	if (keeps_too_many_rows(m))
+		derive_batch_forget(m->batch, m->cohorts, &m->publisher->sink);
 	restart_lsn = derive_batch_oldest_kept(m->batch, stats.decoded_lsn);
 
 	write = store(m, &stats, restart_lsn, frontier_request);
