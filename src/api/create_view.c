@@ -58,6 +58,7 @@
 #include "parser/parser.h"
 #include "plan/cut.h"
 #include "plan/gate.h"
+#include "plan/operators.h"
 #include "plan/plan.h"
 #include "plan/region.h"
 #include "plan/sources.h"
@@ -271,7 +272,8 @@ create_trigger(NewView *view, const char *qualified, Oid relid)
 
 /*
  * Creates an ordinary view that holds a query, and returns it.  It belongs to the
- * bootstrap superuser, so that the caller cannot put another query into it.
+ * bootstrap superuser, so that the caller cannot put another query into it.  A dump has its
+ * text, which must mean the same.
  */
 static Oid
 create_definition(NewView *view, Query *query, const char *suffix)
@@ -280,7 +282,7 @@ create_definition(NewView *view, Query *query, const char *suffix)
 	ObjectAddress address;
 	ListCell *lc;
 
-	query = copyObject(query);
+	query = derive_operators_say(query);
 	derive_query_name_no_positions(query);
 	create->relation = makeRangeVar(DERIVE_STATE_SCHEMA, state_name(view, suffix), -1);
 	create->oncommit = ONCOMMIT_NOOP;

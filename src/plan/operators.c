@@ -36,6 +36,7 @@
 #include "rewrite/rewriteManip.h"
 #include "utils/lsyscache.h"
 
+#include "plan/gate.h"
 #include "plan/operators.h"
 #include "plan/surgery.h"
 
@@ -277,6 +278,7 @@ compare_inside(SubLink *link)
 	query->canSetTag = true;
 	query->rtable = list_make1(rte);
 	query->jointree = makeFromExpr(list_make1(ref), NULL);
+	query->hasSubLinks = checkExprHasSubLink(test);
 	query->targetList = list_make1(makeTargetEntry((Expr *) parameter_mutator(test, NULL),
 												   1, pstrdup("found"), false));
 	return query;
@@ -294,6 +296,13 @@ say_subquery_comparison(SubLink *link)
 	if (link->testexpr == NULL || IsA(link->testexpr, OpExpr) ||
 		!named_walker(link->testexpr, NULL))
 		return;
+	/* which query an aggregate belongs to is not told by its text */
+	if (contain_aggs_of_level(link->testexpr, 0) || contain_windowfuncs(link->testexpr))
+		derive_gate_refuse(
+			NULL, -1,
+			"rows of aggregates or window functions compared with a subquery "
+			"by operators outside pg_catalog",
+			NULL, "Compute the rows in a subquery in FROM.");
 	link->subselect = (Node *) compare_inside(link);
 	link->testexpr = NULL;
 	link->operName = NIL;

@@ -286,10 +286,10 @@ derive_surgery_items(Node *node)
 }
 
 /*
- * Gives a join a range table entry behind those of its sides, as core wants it.
+ * Makes a join's range table entry, without merged columns.
  */
-static void
-add_join_rte(Query *query, JoinExpr *join)
+static RangeTblEntry *
+make_join_rte(Query *query, JoinExpr *join)
 {
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
 	Node *sides[] = {join->larg, join->rarg};
@@ -320,7 +320,16 @@ add_join_rte(Query *query, JoinExpr *join)
 		}
 	}
 	rte->inFromCl = true;
-	query->rtable = lappend(query->rtable, rte);
+	return rte;
+}
+
+/*
+ * Gives a join a range table entry behind those of its sides, as core wants it.
+ */
+static void
+add_join_rte(Query *query, JoinExpr *join)
+{
+	query->rtable = lappend(query->rtable, make_join_rte(query, join));
 	join->rtindex = list_length(query->rtable);
 }
 
@@ -342,8 +351,8 @@ make_join(Query *query, JoinType type, Node *left, Node *right, List *quals)
 }
 
 /*
- * Takes USING from the joins of a join tree, from the bottom up, and gives each an entry
- * without merged columns.
+ * Takes USING from the joins of a join tree, from the bottom up; nothing refers to their
+ * columns any more.
  */
 static void
 take_using(Query *query, Node *node)
@@ -360,8 +369,7 @@ take_using(Query *query, Node *node)
 	take_using(query, join->rarg);
 	join->usingClause = NIL;
 	join->isNatural = false;
-	derive_surgery_blank(rt_fetch(join->rtindex, query->rtable));
-	add_join_rte(query, join);
+	*rt_fetch(join->rtindex, query->rtable) = *make_join_rte(query, join);
 }
 
 /*
