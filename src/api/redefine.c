@@ -39,6 +39,7 @@
 #include "api/new_view.h"
 #include "base/compat.h"
 #include "base/owner.h"
+#include "catalog/hidden_parts.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/outbox_catalog.h"
@@ -306,7 +307,12 @@ check_visible(Oid view)
 						errhint("The transaction might succeed if retried.")));
 }
 
-/* Returns the derived views whose queries a change may have given another meaning. */
+/*
+ * Returns the derived views whose queries a change may have given another meaning.  Not those
+ * of a dump that is being restored: it brings all that they are made of.  Of an ordinary view
+ * whose groups need a primary key, it brings the query later than the view, and so it does of
+ * the definition of a derived one.
+ */
 static List *
 find_concerned(const ChangedRelation *change)
 {
@@ -316,7 +322,8 @@ find_concerned(const ChangedRelation *change)
 	foreach (lc, derive_catalog_readers(change->relid, false))
 	{
 		check_visible(lfirst_oid(lc));
-		if (!change->subqueries_only || has_such_subqueries(lfirst_oid(lc)))
+		if (derive_hidden_parts_tied(derive_catalog_find_view(lfirst_oid(lc))) &&
+			(!change->subqueries_only || has_such_subqueries(lfirst_oid(lc))))
 			views = lappend_oid(views, lfirst_oid(lc));
 	}
 	return views;
@@ -466,7 +473,9 @@ derive_redefine_find(Node *command)
 	{
 		Oid relid = RangeVarGetRelid(((ViewStmt *) command)->view, NoLock, true);
 
-		if (OidIsValid(relid))
+		/* a definition is replaced by what restores a dump, see find_concerned */
+		if (OidIsValid(relid) &&
+			get_rel_namespace(relid) != get_namespace_oid(DERIVE_STATE_SCHEMA, true))
 			changes = add_changed(changes, relid, false);
 	}
 	else if (IsA(command, CreateStmt))

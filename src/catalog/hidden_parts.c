@@ -7,7 +7,10 @@
  * their view, so that they go with it and not without it.  pg_dump carries all these
  * objects, but no such dependency: the applier records them again when it first sees a
  * view that came out of a dump.  The triggers are what a restore brings last, after the
- * rows of all tables and the indexes; a view without them is still being restored.
+ * rows of all tables and the indexes; a view without them is still being restored.  So is one
+ * that a placeholder stands for: of ordinary views whose groups need a primary key, a dump
+ * has "SELECT NULL::integer AS id, ..." first, and CREATE OR REPLACE VIEW behind the keys.
+ * Several processes that restore a dump may bring that later than the triggers.
  *
  * An outbox depends on its source, and that of a processor on its handler, too, so that none
  * of these goes without it; the same is done for them.
@@ -27,6 +30,10 @@
 #include "catalog/pg_depend.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
+#include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 
 /* Says whether an object depends on another one in some way. */
@@ -81,12 +88,94 @@ read_only_trigger(Oid relid)
 	return get_trigger_oid(relid, DERIVE_READ_ONLY_TRIGGER, true);
 }
 
+/* Says whether a column of a query is NULL and nothing else. */
+static bool
+is_null_column(Node *node)
+{
+	node = eval_const_expressions(NULL, node);
+	while (IsA(node, CollateExpr) || IsA(node, CoerceToDomain))
+		node = IsA(node, CollateExpr) ? (Node *) ((CollateExpr *) node)->arg
+									  : (Node *) ((CoerceToDomain *) node)->arg;
+	return IsA(node, Const) && ((Const *) node)->constisnull;
+}
+
+/* Says whether a query is what pg_dump makes a view of as long as there is no primary key. */
+static bool
+is_placeholder(Query *query)
+{
+	ListCell *lc;
+
+	if (query->jointree->fromlist != NIL || query->jointree->quals != NULL)
+		return false;
+	foreach (lc, query->targetList)
+		if (!is_null_column((Node *) lfirst_node(TargetEntry, lc)->expr))
+			return false;
+	return true;
+}
+
+static bool reads_placeholder(Oid relid);
+
+/*
+ * Says whether a query, which is that of the given view, reads an ordinary view that is a
+ * placeholder; a walker.
+ */
+static bool
+placeholder_walker(Node *node, Oid *view)
+{
+	ListCell *lc;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, placeholder_walker, view);
+	foreach (lc, ((Query *) node)->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		/* in some versions it carries entries for OLD and NEW */
+		if (rte->rtekind == RTE_RELATION && rte->relkind == RELKIND_VIEW &&
+			rte->relid != *view && reads_placeholder(rte->relid))
+			return true;
+	}
+	return query_tree_walker((Query *) node, placeholder_walker, view, 0);
+}
+
+/*
+ * Says whether an ordinary view, or one that it reads, is a placeholder, or locked by
+ * whoever may be about to replace it.
+ */
+static bool
+reads_placeholder(Oid relid)
+{
+	Relation relation;
+	Query *query;
+
+	if (!ConditionalLockRelationOid(relid, AccessShareLock))
+		return true;
+	relation = table_open(relid, NoLock);
+	query = copyObject(get_view_query(relation));
+	table_close(relation, NoLock);
+	return is_placeholder(query) || placeholder_walker((Node *) query, &relid);
+}
+
 bool
 derive_hidden_parts_complete(const CatalogView *view)
 {
 	return OidIsValid(read_only_trigger(view->view)) &&
 		   (!OidIsValid(view->state_table) ||
-			OidIsValid(read_only_trigger(view->state_table)));
+			OidIsValid(read_only_trigger(view->state_table))) &&
+		   (derive_hidden_parts_tied(view) ||
+			(!reads_placeholder(view->query) && !reads_placeholder(view->definition)));
+}
+
+bool
+derive_hidden_parts_tied(const CatalogView *view)
+{
+	ObjectAddress definition, target;
+
+	ObjectAddressSet(definition, RelationRelationId, view->definition);
+	ObjectAddressSet(target, RelationRelationId, view->view);
+	return is_tied(&definition, &target, DEPENDENCY_INTERNAL);
 }
 
 bool

@@ -15,6 +15,9 @@
 /* Says whether all of a view is there: a dump that is being restored brings the last parts late. */
 extern bool derive_hidden_parts_complete(const CatalogView *view);
 
+/* Says whether what belongs to a view depends on its table: not if a dump has just brought it. */
+extern bool derive_hidden_parts_tied(const CatalogView *view);
+
 /*
  * Makes what belongs to a view depend on its table, as far as it does not.  Returns true if
  * it did not: the view comes from a dump.

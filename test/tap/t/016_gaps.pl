@@ -32,6 +32,10 @@ $node->safe_psql('postgres', q{
 	SELECT derive.create_view('above', 'SELECT c, count(*) AS g FROM groups GROUP BY c');
 	SELECT derive.create_view('staged', 'SELECT id, n, rank() OVER (PARTITION BY grp ORDER BY n, id) AS r,
 		(SELECT count(*) FROM t u WHERE u.grp = t.grp) AS c FROM t');
+	-- Groups that need a primary key: a dump has such views twice.
+	CREATE VIEW ordinary AS SELECT t.id, t.n, count(u.id) AS c FROM t LEFT JOIN t u ON u.grp = t.grp AND u.id < 20 GROUP BY t.id;
+	SELECT derive.create_view('named', 'SELECT t.id, t.grp, count(u.id) AS c FROM t LEFT JOIN t u ON u.id = t.id + 1 GROUP BY t.id');
+	SELECT derive.create_view('over', 'SELECT n, c FROM ordinary WHERE c <> (SELECT min(c) FROM ordinary)');
 });
 wait_live($node);
 wait_fresh($node);
@@ -179,7 +183,7 @@ command_ok([ 'pg_restore', '--exit-on-error', '-j', '2', '-d', $node->connstr('r
 write_something($node, 'restored');
 repaired($node, 'dump', 'restored');
 like(slurp_file($node->logfile, $offset), qr/derived view "$_" is stale: it was restored from a dump/, "dump: $_ was stale")
-  foreach qw(rows bag groups above staged);
+  foreach qw(rows bag groups above staged named over);
 $node->safe_psql('restored', q{SELECT derive.drop_view('staged'); DROP TABLE above; DROP TABLE t CASCADE});
 is($node->safe_psql('restored', q{SELECT string_agg(oid::regclass::text, ' ') FROM pg_class c
 		WHERE relnamespace = 'derive_state'::regnamespace AND relkind IN ('r', 'v')
@@ -203,7 +207,7 @@ command_ok([ 'pg_restore', '--exit-on-error', '--section=post-data', '-d', $node
 	'pg_restore of post-data');
 repaired($node, 'dump in pieces', 'pieces');
 like(slurp_file($node->logfile, $offset), qr/derived view "$_" is stale: it was restored from a dump/, "dump in pieces: $_ was stale")
-  foreach qw(rows bag groups above staged);
+  foreach qw(rows bag groups above staged named over);
 is($node->safe_psql('pieces', 'SELECT sum(repairs) FROM derive.stages'), '0', 'no delta met what did not fit');
 
 # Standby, base backup, point in time.
