@@ -27,10 +27,10 @@ our @EXPORT = qw(
   random_type random_exact_type aggregate_types comparison
 );
 
-my %loose = map { $_ => 1 } qw(num itv json);
+my %loose = map { $_ => 1 } qw(num itv json word);
 my %plain_weights = (int => 10, big => 3, num => 5, xnum => 2, txt => 7, vc => 2, bpc => 1, bool => 3,
 	date => 1.5, ts => 1, itv => 1, xitv => 0.5, json => 1.5, ia => 1.2, ta => 0.3, pair => 0.7, dom => 0.8,
-	rng => 0.7, enum => 1, byt => 0.5, flt => 1);
+	rng => 0.7, enum => 1, byt => 0.5, flt => 1, word => 0.7);
 
 sub is_exact { return !$loose{ $_[0] } }
 sub is_sortable { return 1 }
@@ -67,6 +67,7 @@ sub canonical
 	return $n if is_exact($n->{t});
 	return node('xnum', 'trim_scale(%s)', $n) if $n->{t} eq 'num';
 	return node('xitv', 'justify_interval(%s)', $n) if $n->{t} eq 'itv';
+	return node('txt', 'lower((%s)::text)', $n) if $n->{t} eq 'word';
 	return undef;
 }
 
@@ -77,7 +78,7 @@ sub total_terms
 
 	return ($sql, "scale($sql)") if $t eq 'num';
 	return ($sql, "extract(day FROM $sql)", "extract(month FROM $sql)") if $t eq 'itv';
-	return ($sql, "($sql)::text") if $t eq 'json';
+	return ($sql, "($sql)::text") if $t eq 'json' || $t eq 'word';
 	return ($sql);
 }
 
@@ -103,7 +104,7 @@ my %ops = (
 		[ 2, '(%s || %s)', 'txt', 'txt' ], [ 1, 'upper(%s)', 'txt' ], [ 1, 'left(%s, 1)', 'txt' ],
 		[ 1.5, '(%s)::text', 'int' ], [ 1, '(%s)::text', 'vc' ], [ 0.5, '(%s)::text', 'bpc' ],
 		[ 1, q{(%s ->> 'a')}, 'json' ], [ 0.7, '(%s).y', 'pair' ], [ 0.5, '(%s)::text', 'json' ],
-		[ 0.5, '(%s)::text', 'bool' ], [ 0.5, 'reverse(%s)', 'txt' ],
+		[ 0.5, '(%s)::text', 'bool' ], [ 0.5, 'reverse(%s)', 'txt' ], [ 0.5, 'lower((%s)::text)', 'word' ],
 	],
 	vc => [ [ 1, '(%s)::varchar', 'txt' ] ],
 	bpc => [],
@@ -122,6 +123,7 @@ my %ops = (
 	enum => [],
 	byt => [ [ 1, '(%s || %s)', 'byt', 'byt' ], [ 0.5, 'sha256(%s)', 'byt' ] ],
 	flt => [ [ 1, '(%s + %s)', 'flt', 'flt' ], [ 1, '(%s)::float8', 'int' ] ],
+	word => [ [ 1, '(%s)::text::f.word', 'txt' ] ],
 );
 
 # An expression of a type.
@@ -204,7 +206,8 @@ sub conditional
 	return node($t, 'CASE WHEN %s THEN %s ELSE %s END', bool_expr($scope, $size - 1), $sub->(), $sub->())
 	  if $kind eq 'case';
 	return node($t, 'CASE WHEN %s THEN %s END', bool_expr($scope, $size - 1), $sub->()) if $kind eq 'case1';
-	return node($t, 'CASE %s WHEN %s THEN %s ELSE %s END', expr('int', $scope, 0), const('int', 0), $sub->(), $sub->())
+	my $case = pick('int', 'word');
+	return node($t, 'CASE %s WHEN %s THEN %s ELSE %s END', expr($case, $scope, 0), const($case, 0), $sub->(), $sub->())
 	  if $kind eq 'simple';
 	return node($t, 'NULLIF(%s, %s)', $sub->(), $sub->()) if $kind eq 'nullif';
 	return node($t, pick('LEAST', 'GREATEST') . '(%s, %s)', $sub->(), $sub->());
@@ -321,6 +324,7 @@ my %aggregates = (
 	rng => [ [ 1, 'range_intersect_agg(%s)', 'rng' ] ],
 	enum => [ [ 1, 'min(%s)', 'enum' ], [ 1, 'max(%s)', 'enum' ] ],
 	byt => [],
+	word => [],
 	flt => [ [ 1, 'min(%s)', 'flt' ], [ 1, 'max(%s)', 'flt' ], [ 0.7, 'sum(%s)', 'flt' ], ],
 );
 

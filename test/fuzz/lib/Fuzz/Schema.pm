@@ -2,7 +2,8 @@
 #
 # Tables are few and small and their values come from tiny domains, so that keys collide, groups
 # shrink to nothing and come back, and NULL is everywhere.  Types whose values can be equal and
-# yet different (numeric 1.0 and 1.00, interval '1 day' and '24 hours', jsonb) are among them.
+# yet different (numeric 1.0 and 1.00, interval '1 day' and '24 hours', jsonb) are among them, and
+# f.word, a text without regard to case as citext: its operators are in schema public.
 #
 # A change is a structure, not a text, so that the shrinker can take parts out of it:
 #   { k => 'insert', t => 'a', cols => [...], rows => [[...], ...] }
@@ -30,7 +31,7 @@ my %sql_type = (
 	vc => 'varchar', bpc => 'char(4)', bool => 'bool', date => 'date', ts => 'timestamptz',
 	itv => 'interval', xitv => 'interval', json => 'jsonb', ia => 'int[]', ta => 'text[]',
 	pair => 'f.pair', dom => 'f.small', rng => 'int4range', enum => 'f.mood', byt => 'bytea',
-	flt => 'float8',
+	flt => 'float8', word => 'f.word',
 );
 
 my %values = (
@@ -55,6 +56,7 @@ my %values = (
 	enum => [ "'low'", "'mid'", "'high'" ],
 	byt => [ "'\\x00'", "'\\x0102'", "''", "'\\x61'" ],
 	flt => [ 0, 0.5, 0.5, 1.25, 2, -1, "'NaN'" ],
+	word => [ "'a'", "'A'", "'b'", "'B'", "'aB'" ],
 );
 
 # Columns in order: name => type; "key" is the primary key, "unused" is never read by a query.
@@ -68,8 +70,8 @@ my %tables = (
 	d => { cols => [ id => 'int', i => 'int', ar => 'ia', p => 'pair', o => 'dom', r => 'rng',
 			e => 'enum', y => 'byt' ],
 		key => ['id'], rows => 20 },
-	e => { cols => [ id => 'int', i => 'int', t => 'txt' ], key => ['id'], rows => 15 },
-	h => { cols => [ id => 'int', i => 'int', t => 'txt' ], rows => 20 },
+	e => { cols => [ id => 'int', i => 'int', t => 'txt', w => 'word' ], key => ['id'], rows => 15 },
+	h => { cols => [ id => 'int', i => 'int', t => 'txt', w => 'word' ], rows => 20 },
 	p => { cols => [ l => 'int', i => 'int', n => 'num', t => 'txt' ], rows => 30, partition => 'LIST (l)',
 		parts => { p_0 => 'FOR VALUES IN (0, NULL)', p_1 => 'FOR VALUES IN (1, 2)', p_x => 'DEFAULT' } },
 	q => { cols => [ id => 'int', d => 'date', i => 'int', o => 'dom' ], key => [ 'id', 'd' ], rows => 20,
@@ -150,7 +152,7 @@ sub all_columns
 # Types, functions and aggregates that the tables and queries use.
 sub schema_sql
 {
-	return <<'SQL';
+	return <<'SQL' . word_sql();
 CREATE SCHEMA f;
 CREATE TYPE f.mood AS ENUM ('low', 'mid', 'high');
 CREATE TYPE f.pair AS (x int, y text);
@@ -159,6 +161,33 @@ CREATE FUNCTION f.weigh(bigint, int) RETURNS bigint LANGUAGE sql IMMUTABLE AS
 	'SELECT COALESCE($1, 0) + COALESCE(2 * $2 + 1, 0)';
 CREATE AGGREGATE f.weight(int) (SFUNC = f.weigh, STYPE = bigint);
 SQL
+}
+
+# The type f.word, as one statement: who uses it needs all of it.
+sub word_sql
+{
+	my @operators = ([ '<', '>', '>=', '' ], [ '<=', '>=', '>', '' ], [ '=', '=', '<>', ', MERGES, HASHES' ],
+		[ '>=', '<=', '<', '' ], [ '>', '<', '<=', '' ], [ '<>', '<>', '=', '' ]);
+	my @sql = ('CREATE TYPE f.word', "CREATE FUNCTION f.word_in(cstring) RETURNS f.word IMMUTABLE STRICT LANGUAGE internal AS 'textin'",
+		"CREATE FUNCTION f.word_out(f.word) RETURNS cstring IMMUTABLE STRICT LANGUAGE internal AS 'textout'",
+		"CREATE TYPE f.word (INPUT = f.word_in, OUTPUT = f.word_out, LIKE = text, CATEGORY = 'S')",
+		'CREATE CAST (f.word AS text) WITHOUT FUNCTION AS IMPLICIT', 'CREATE CAST (text AS f.word) WITHOUT FUNCTION AS ASSIGNMENT',
+		'CREATE FUNCTION f.word_cmp(f.word, f.word) RETURNS int IMMUTABLE STRICT LANGUAGE sql AS '
+		  . q{'SELECT bttextcmp(lower($1::text COLLATE "C"), lower($2::text COLLATE "C"))'},
+		'CREATE FUNCTION f.word_hash(f.word) RETURNS int IMMUTABLE STRICT LANGUAGE sql AS '
+		  . q{'SELECT hashtext(lower($1::text COLLATE "C"))'});
+
+	for my $n (0 .. $#operators)
+	{
+		my ($operator, $commutator, $negator, $more) = @{ $operators[$n] };
+		push @sql, "CREATE FUNCTION f.word_$n(f.word, f.word) RETURNS bool IMMUTABLE STRICT LANGUAGE sql AS 'SELECT f.word_cmp(\$1, \$2) $operator 0'",
+		  "CREATE OPERATOR public.$operator (LEFTARG = f.word, RIGHTARG = f.word, FUNCTION = f.word_$n, COMMUTATOR = OPERATOR(public.$commutator), "
+		  . "NEGATOR = OPERATOR(public.$negator)$more)";
+	}
+	push @sql, 'CREATE OPERATOR CLASS f.word_ops DEFAULT FOR TYPE f.word USING btree AS '
+	  . join(', ', map { 'OPERATOR ' . ($_ + 1) . " public.$operators[$_][0]" } 0 .. 4) . ', FUNCTION 1 f.word_cmp(f.word, f.word)',
+	  'CREATE OPERATOR CLASS f.word_hash_ops DEFAULT FOR TYPE f.word USING hash AS OPERATOR 1 public.=, FUNCTION 1 f.word_hash(f.word)';
+	return join('; ', @sql) . ";\n";
 }
 
 # CREATE TABLE for the tables, without the columns in $gone ("a.t" => 1).
