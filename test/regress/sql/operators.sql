@@ -79,10 +79,11 @@ DELETE FROM s WHERE w = 'b' OR w IS NULL;
 CALL compare();
 SELECT view, derive.verify(view) FROM derive.views WHERE view::text !~ '\.' ORDER BY 1;
 SELECT s.view, s.repairs FROM derive.stages s WHERE s.repairs > 0;
--- The text of a definition means the same where only pg_catalog is searched, as in a dump.
+-- The text of a definition means the same where only pg_catalog is searched, as in a dump.  (Versions
+-- print its first column differently.)
 CALL test.check_all();
 SET search_path = pg_catalog, pg_temp;
-SELECT query FROM derive.views WHERE view = 't_operators.rows_in'::regclass;
+SELECT substr(query, strpos(query, '(true')) AS query FROM derive.views WHERE view = 't_operators.rows_in'::regclass;
 SELECT query FROM derive.views WHERE view = 't_operators.using_named'::regclass;
 SET search_path = t_operators;
 CALL make('aggregates', 'SELECT w FROM s GROUP BY w HAVING (count(*), w) IN (SELECT n, w FROM r)');
