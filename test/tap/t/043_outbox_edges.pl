@@ -180,11 +180,11 @@ ok(poll_until(sub { # the decoder may not have heard of it at once
 		$node->safe_psql('postgres', 'INSERT INTO p VALUES (3)');
 		$node->safe_psql('postgres', q{SELECT reason FROM derive.pipelines}) =~ /stopped at step/;
 	}), 'the pipeline stands, and says why');
+$log = -s $node->logfile; # so much may be retained already
 $node->safe_psql('postgres', q{
+	DELETE FROM t WHERE id = 2;
 	ALTER SYSTEM SET pg_derive.max_retained_wal = '64MB';
-	SELECT pg_reload_conf();
-	DELETE FROM t WHERE id = 2});
-$log = -s $node->logfile;
+	SELECT pg_reload_conf()});
 ok(poll_until(sub {
 		$node->safe_psql('postgres', q{SELECT pg_logical_emit_message(false, 'noise', repeat('x', 8000000))});
 		return slurp_file($node->logfile, $log) =~ /retained more than pg_derive.max_retained_wal/;
