@@ -31,7 +31,6 @@
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "nodes/nodeFuncs.h"
-#include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
@@ -88,15 +87,31 @@ read_only_trigger(Oid relid)
 	return get_trigger_oid(relid, DERIVE_READ_ONLY_TRIGGER, true);
 }
 
-/* Says whether a column of a query is NULL and nothing else. */
+/*
+ * Says whether a column of a query is NULL, cast to its type, and nothing else.  Nothing is
+ * evaluated: the query is a user's, and this is not its owner.
+ */
 static bool
 is_null_column(Node *node)
 {
-	node = eval_const_expressions(NULL, node);
-	while (IsA(node, CollateExpr) || IsA(node, CoerceToDomain))
-		node = IsA(node, CollateExpr) ? (Node *) ((CollateExpr *) node)->arg
-									  : (Node *) ((CoerceToDomain *) node)->arg;
-	return IsA(node, Const) && ((Const *) node)->constisnull;
+	switch (nodeTag(node))
+	{
+		case T_Const:
+			return ((Const *) node)->constisnull;
+		case T_FuncExpr: /* to a length, a precision */
+			return ((FuncExpr *) node)->funcformat != COERCE_EXPLICIT_CALL &&
+				   is_null_column(linitial(((FuncExpr *) node)->args));
+		case T_RelabelType:
+			return is_null_column((Node *) ((RelabelType *) node)->arg);
+		case T_ArrayCoerceExpr:
+			return is_null_column((Node *) ((ArrayCoerceExpr *) node)->arg);
+		case T_CoerceToDomain:
+			return is_null_column((Node *) ((CoerceToDomain *) node)->arg);
+		case T_CollateExpr:
+			return is_null_column((Node *) ((CollateExpr *) node)->arg);
+		default:
+			return false;
+	}
 }
 
 /* Says whether a query is what pg_dump makes a view of as long as there is no primary key. */

@@ -33,9 +33,16 @@ $node->safe_psql('postgres', q{
 	SELECT derive.create_view('staged', 'SELECT id, n, rank() OVER (PARTITION BY grp ORDER BY n, id) AS r,
 		(SELECT count(*) FROM t u WHERE u.grp = t.grp) AS c FROM t');
 	-- Groups that need a primary key: a dump has such views twice.
-	CREATE VIEW ordinary AS SELECT t.id, t.n, count(u.id) AS c FROM t LEFT JOIN t u ON u.grp = t.grp AND u.id < 20 GROUP BY t.id;
+	CREATE VIEW ordinary AS SELECT t.id, t.n, t.n::numeric(12, 2) AS m, ARRAY[t.grp::varchar(9)] AS w, count(u.id) AS c FROM t LEFT JOIN t u ON u.grp = t.grp AND u.id < 20 GROUP BY t.id;
 	SELECT derive.create_view('named', 'SELECT t.id, t.grp, count(u.id) AS c FROM t LEFT JOIN t u ON u.id = t.id + 1 GROUP BY t.id');
 	SELECT derive.create_view('over', 'SELECT n, c FROM ordinary WHERE c <> (SELECT min(c) FROM ordinary)');
+	-- What a role that is not trusted has evaluated.
+	CREATE ROLE somebody;
+	GRANT CREATE ON SCHEMA public TO somebody;
+	SET ROLE somebody;
+	CREATE FUNCTION told() RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RAISE LOG 'told by %', current_user; RETURN 1; END $$;
+	SELECT derive.create_view('told', 'SELECT public.told() AS a');
+	RESET ROLE;
 });
 wait_live($node);
 wait_fresh($node);
@@ -184,7 +191,10 @@ write_something($node, 'restored');
 repaired($node, 'dump', 'restored');
 like(slurp_file($node->logfile, $offset), qr/derived view "$_" is stale: it was restored from a dump/, "dump: $_ was stale")
   foreach qw(rows bag groups above staged named over);
-$node->safe_psql('restored', q{SELECT derive.drop_view('staged'); DROP TABLE above; DROP TABLE t CASCADE});
+my $log = slurp_file($node->logfile, $offset);
+like($log, qr/applier[^\n]* told by somebody/, 'dump: a function was called as the view\'s owner');
+unlike($log, qr/applier[^\n]* told by (?!somebody)/, 'dump: and as nobody else');
+$node->safe_psql('restored', q{SELECT derive.drop_view('staged'); SELECT derive.drop_view('told'); DROP TABLE above; DROP TABLE t CASCADE});
 is($node->safe_psql('restored', q{SELECT string_agg(oid::regclass::text, ' ') FROM pg_class c
 		WHERE relnamespace = 'derive_state'::regnamespace AND relkind IN ('r', 'v')
 			AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')}),
